@@ -323,8 +323,8 @@ def test_a_deep_chain_does_not_overflow_the_stack() -> None:
 def test_a_wide_graph_sums_all_paths(device: Any) -> None:
     x = leaf([0.5], device)
     theirs = torch.tensor([0.5], requires_grad=True)
-    for one in (x, theirs):
-        y = one * 1.5
+    for start in (x, theirs):
+        y = start * 1.5
         z = sum((y * float(i)).exp() * (y + i) for i in range(6)) + y
         z.sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), theirs.grad.numpy(), rtol=1e-5)

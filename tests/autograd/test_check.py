@@ -22,7 +22,7 @@ def double(*shape: int, seed: int = 0, requires_grad: bool = True) -> Any:
 
 
 def altered(name: str, gradient: Callable[..., Any]) -> OpSpec:
-    """An op like a known one, with another gradient."""
+    """A copy of an op with another gradient."""
     known = OPS[name]
     return OpSpec(
         f"{name}_altered",

@@ -1,4 +1,4 @@
-"""Calls that were made before take one step instead of the interpreters, and give the same."""
+"""Prepared calls do not pass the interpreters, and give the same results."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_every_call_gives_pytorchs_values(name: str, device: Device) -> None:
             np.testing.assert_allclose(made.cpu().numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
 
 
-def test_calls_that_were_made_before_do_not_pass_the_interpreters(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prepared_calls_do_not_pass_the_interpreters(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = wf.ones(4, 4, device="cpu"), wf.ones(4, 4, device="cpu", requires_grad=True)
 
     def calls() -> None:
@@ -61,7 +61,7 @@ def test_calls_that_were_made_before_do_not_pass_the_interpreters(monkeypatch: p
     assert passed == []
 
 
-def test_memory_that_was_given_back_is_refused(device: Device) -> None:
+def test_disposed_memory_is_refused(device: Device) -> None:
     a, b = wf.ones(4, device=device.name), wf.ones(4, device=device.name)
     a + b, a.add_(b), a[1]
     b.dispose()
@@ -86,7 +86,7 @@ def test_writes_through_a_view_by_an_index_reach_the_whole_and_its_history(devic
             untracked.add_(1)
 
 
-def test_sums_of_gradients_leave_what_others_hold_as_it_is(device: Device) -> None:
+def test_sums_of_gradients_do_not_change_tensors_that_others_hold(device: Device) -> None:
     x = wf.ones(3, device=device.name, requires_grad=True)
     y = x * 2
     seen: list[Any] = []

@@ -35,7 +35,7 @@ NUMBERS: dict[str, Callable[..., Any]] = {
 
 
 def plain(value: Any) -> Any:
-    """Arrays in the structure of what was given."""
+    """The values as arrays, in the same structure."""
     return tuple(map(plain, value)) if isinstance(value, tuple) else value.detach().cpu().numpy()
 
 
@@ -43,8 +43,8 @@ def agree(ours: Any, theirs: Any) -> None:
     assert isinstance(ours, tuple) == isinstance(theirs, tuple)
     if isinstance(ours, tuple):
         assert len(ours) == len(theirs)
-        for one, other in zip(ours, theirs, strict=True):
-            agree(one, other)
+        for value, expected in zip(ours, theirs, strict=True):
+            agree(value, expected)
     else:
         assert ours.shape == theirs.shape
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
@@ -55,10 +55,10 @@ def both(
 ) -> None:
     results = []
     for library, device in ((wf, where), (torch, "cpu")):
-        inputs = tuple(library.tensor(each, device=device) for each in arrays)
+        inputs = tuple(library.tensor(array, device=device) for array in arrays)
         given = [inputs if len(inputs) > 1 else inputs[0]]
         if vector is not None:
-            made = tuple(library.tensor(each, device=device) for each in vector)
+            made = tuple(library.tensor(part, device=device) for part in vector)
             given.append(made if len(made) > 1 else made[0])
         results.append(plain(getattr(library.autograd.functional, name)(func, *given)))
     agree(*results)
@@ -78,10 +78,10 @@ def test_jacobians(case: str, device: Device) -> None:
     func = {**MAPS, **PAIRS}[case]
     arrays = arrays_of(func)
     outputs = func(*map(torch.tensor, arrays))
-    shapes = [tuple(each.shape) for each in (outputs if isinstance(outputs, tuple) else (outputs,))]
+    shapes = [tuple(output.shape) for output in (outputs if isinstance(outputs, tuple) else (outputs,))]
     both("jacobian", func, arrays, None, device.name)
     both("vjp", func, arrays, like(shapes), device.name)
-    both("jvp", func, arrays, like(each.shape for each in arrays), device.name)
+    both("jvp", func, arrays, like(array.shape for array in arrays), device.name)
 
 
 @pytest.mark.parametrize("case", NUMBERS)
@@ -90,7 +90,7 @@ def test_hessians(case: str, device: Device) -> None:
     arrays = arrays_of(func)
     both("hessian", func, arrays, None, device.name)
     for name in ("hvp", "vhp"):
-        both(name, func, arrays, like(each.shape for each in arrays), device.name)
+        both(name, func, arrays, like(array.shape for array in arrays), device.name)
 
 
 @pytest.mark.cpu

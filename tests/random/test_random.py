@@ -52,7 +52,7 @@ def test_a_seed_gives_the_same_numbers_and_calls_give_new_ones(device: Any, name
 
 
 def test_draws_follow_the_counter(device: Any) -> None:
-    """Two draws of n are one draw of 2 n: the counter moves by one an element, and nothing is drawn twice."""
+    """Two draws of n are one draw of 2 n: the counter advances by 1 for each element, and no number is drawn twice."""
     wf.manual_seed(5)
     whole = wf.rand(20, device=device.name).tolist()
     wf.manual_seed(5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-import weft.tensors  # noqa: F401  (first, whichever module is asked for: tensors import the tape's data from here)
+import weft.tensors  # noqa: F401  (first, whichever module is imported: tensors are assembled of modules of this package)
 
 if TYPE_CHECKING:
     from weft.autograd.check import gradcheck, gradgradcheck
@@ -37,7 +37,7 @@ __all__ = [
     "set_grad_enabled",
 ]
 
-# resolved when first used: tensors import the tape's data from here, and the engine imports tensors
+# resolved when first used: Function and the checks need the whole class of tensors, which imports this package
 _SOURCE = {
     "backward": "engine", "grad": "engine", "gradcheck": "check", "gradgradcheck": "check", "enable_grad": "mode",
     "Function": "function", "once_differentiable": "function",

@@ -25,7 +25,7 @@ def gradcheck(
     rtol: float = 1e-3,
     raise_exception: bool = True,
 ) -> bool:
-    """Whether the gradients of ``func`` agree with central differences, as ``torch.autograd.gradcheck``.
+    """Return whether the gradients of ``func`` agree with central differences, as ``torch.autograd.gradcheck``.
 
     The tensors in ``inputs`` that require grad must be float64. Every element of the Jacobian is compared; on a
     difference ``GradError`` shows both (or the result is False, without ``raise_exception``).
@@ -39,18 +39,20 @@ def gradcheck(
     checked = [value for value in given if isinstance(value, Tensor) and value.requires_grad]
     if not checked:
         raise GradError(mistake("gradcheck", "inputs", "without a tensor that requires grad", "at least one"))
-    for one in checked:
-        if one.dtype is not dtypes.float64:
-            raise DTypeError(mistake("gradcheck", "inputs", f"of dtype {one.dtype.name}", "float64"))
+    for value in checked:
+        if value.dtype is not dtypes.float64:
+            raise DTypeError(mistake("gradcheck", "inputs", f"of dtype {value.dtype.name}", "float64"))
     outputs = _outputs(func(*given))
     # all analytical ones first: the numerical ones overwrite the inputs
     jacobians = {
-        (p, i): _analytical(output, one) for p, output in enumerate(outputs) for i, one in enumerate(checked)
+        (p, i): _analytical(output, value)
+        for p, output in enumerate(outputs)
+        for i, value in enumerate(checked)
     }
     for position in range(len(outputs)):
-        for place, one in enumerate(checked):
+        for place, value in enumerate(checked):
             analytical = jacobians[position, place]
-            numerical = _numerical(func, given, one, position, eps)
+            numerical = _numerical(func, given, value, position, eps)
             if not numpy.allclose(analytical, numerical, rtol, atol, equal_nan=True):
                 if not raise_exception:
                     return False
@@ -71,7 +73,7 @@ def gradgradcheck(
     rtol: float = 1e-3,
     raise_exception: bool = True,
 ) -> bool:
-    """Whether the gradients of the gradients of ``func`` agree with central differences.
+    """Return whether the gradients of the gradients of ``func`` agree with central differences.
 
     ``grad_outputs`` are the directions; random ones of a fixed seed by default.
     """
@@ -87,45 +89,47 @@ def gradgradcheck(
         seeds = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs)
 
     def first(*values: Any) -> tuple[Any, ...]:
-        own, directions = values[: len(given)], values[len(given) :]
-        wanted = [value for value in own if isinstance(value, Tensor) and value.requires_grad]
-        found = grad(_outputs(func(*own)), wanted, directions, create_graph=True, allow_unused=True)
-        return tuple(value for value in found if value is not None and value.requires_grad)
+        arguments, directions = values[: len(given)], values[len(given) :]
+        wanted = [value for value in arguments if isinstance(value, Tensor) and value.requires_grad]
+        gradients = grad(_outputs(func(*arguments)), wanted, directions, create_graph=True, allow_unused=True)
+        return tuple(value for value in gradients if value is not None and value.requires_grad)
 
     return gradcheck(first, (*given, *seeds), eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception)
 
 
 def _outputs(result: Any) -> list[Tensor]:
-    every = [result] if isinstance(result, Tensor) else list(result)
-    return [one for one in every if isinstance(one, Tensor) and one.requires_grad]
+    """Return the results that require grad."""
+    results = [result] if isinstance(result, Tensor) else list(result)
+    return [value for value in results if isinstance(value, Tensor) and value.requires_grad]
 
 
-def _analytical(output: Tensor, one: Tensor) -> Any:
-    """The Jacobian (outputs by inputs), a row at a time."""
-    rows = numpy.zeros((output.numel(), one.numel()))
+def _analytical(output: Tensor, value: Tensor) -> Any:
+    """Return the Jacobian (outputs by inputs), computed row by row."""
+    rows = numpy.zeros((output.numel(), value.numel()))
     for row in range(output.numel()):
         seed = numpy.zeros(output.numel())
         seed[row] = 1.0
         direction = tensor(seed.reshape(output.shape), dtype=output.dtype, device=str(output.device))
-        (found,) = grad(output, one, direction, retain_graph=True, allow_unused=True)
-        if found is not None:
-            rows[row] = found.numpy().reshape(-1)
+        (gradient,) = grad(output, value, direction, retain_graph=True, allow_unused=True)
+        if gradient is not None:
+            rows[row] = gradient.numpy().reshape(-1)
     return rows
 
 
-def _numerical(func: Function, given: tuple[Any, ...], one: Tensor, position: int, eps: float) -> Any:
+def _numerical(func: Function, given: tuple[Any, ...], value: Tensor, position: int, eps: float) -> Any:
+    """Return the Jacobian of an output by one of the inputs, by central differences."""
     columns = []
-    start = one.detach().numpy().copy()
-    for element in range(one.numel()):
+    start = value.detach().numpy().copy()
+    for element in range(value.numel()):
         sides = []
         for step in (eps, -eps):
             moved = start.reshape(-1).copy()
             moved[element] += step
             with no_grad():
-                one.copy_(tensor(moved.reshape(start.shape), dtype=one.dtype, device=str(one.device)))
+                value.copy_(tensor(moved.reshape(start.shape), dtype=value.dtype, device=str(value.device)))
             sides.append(_outputs(func(*given))[position].detach().numpy().astype("float64").reshape(-1))
         columns.append((sides[0] - sides[1]) / (2 * eps))
         with no_grad():
-            one.copy_(tensor(start, dtype=one.dtype, device=str(one.device)))
+            value.copy_(tensor(start, dtype=value.dtype, device=str(value.device)))
     size = _outputs(func(*given))[position].numel() if not columns else columns[0].size
     return numpy.stack(columns, 1) if columns else numpy.zeros((size, 0))

@@ -1,8 +1,8 @@
-"""The default stack in one step: what ``Tape`` over ``Eager`` does for a call that was prepared before.
+"""The fast path of the default stack: prepared calls and views, without a pass through ``Tape`` and ``Eager``.
 
-A call is found by the op, its attributes and the layouts of its operands. What is found is a function that allocates
-and dispatches (``Prepared.run``), or the geometry of a view. Everything else (a first call, a device that is observed,
-a write that the tape has to follow) takes the way through the interpreters, which give the same.
+The op, its attributes and the layouts of its operands are the key of a prepared call, which allocates and dispatches
+(``Prepared.run``), or of the geometry of a view. All other calls (a first call, a device that is observed, a write
+whose history the tape keeps) pass the interpreters, with the same results.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NUMBERS = frozenset((float, int, bool))
 
 
 def carry_out(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: Any) -> Any:
-    """Do an op on the default stack: its output, or a tuple where it has several."""
+    """Run an op on the default stack; return its output, or a tuple where it has several."""
     if into is not None:
         return _write(op, operands, attributes, into)
     if not op.plain:
@@ -37,7 +37,7 @@ def carry_out(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any],
         return (
             _interpreted(op, operands, attributes, None)
             if op.parts is None
-            else _apart(op, operands[0], attributes)
+            else _parts(op, operands[0], attributes)
         )
     key: list[Any] = [op, tuple(attributes.items()) if attributes else ()]
     values, tracked = [], False
@@ -56,7 +56,9 @@ def carry_out(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any],
         known = _PREPARED[tuple(key)]
     except (KeyError, AttributeError, TypeError):  # not prepared, or no operands of this stack
         return _interpreted(op, operands, attributes, None)
-    if attributes and not known.device.direct and "device" in attributes:  # by name it may be another by now
+    if (
+        attributes and not known.device.direct and "device" in attributes
+    ):  # the name may mean another device now
         return _interpreted(op, operands, attributes, None)
     made = EAGER.carried_out(known, op, values, attributes, None)
     node = None
@@ -76,15 +78,15 @@ def carry_out(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any],
     )
 
 
-def _apart(op: OpSpec, source: Tensor, attributes: dict[str, Any]) -> Any:
-    """Several views of a tensor, with one node for all."""
+def _parts(op: OpSpec, source: Tensor, attributes: dict[str, Any]) -> Any:
+    """Return several views of a tensor (``unbind``, ``split``), which share a node of the tape."""
     assert op.parts is not None
     given = source._data
     if type(given) is not Array:
         return op.run(source, **attributes)  # type: ignore[misc]
     paths = op.parts(tuple(given.shape), **attributes)
-    arrays = _followed(op, given, attributes, paths)
-    recording, own, node = is_enabled(), source._view, None
+    arrays = _views_along(op, given, attributes, paths)
+    recording, outer, node = is_enabled(), source._view, None
     if recording and _is_tracked(source):
         origin = edge_of(source)
         if origin is not None:
@@ -92,8 +94,8 @@ def _apart(op: OpSpec, source: Tensor, attributes: dict[str, Any]) -> Any:
                 op, attributes, (origin,), (type_of_data(given),), tuple(map(type_of_data, arrays))
             )
     view = View(source, (), not recording)
-    if own is not None:
-        view = View(own.base, own.path, own.untracked or not recording)
+    if outer is not None:
+        view = View(outer.base, outer.path, outer.untracked or not recording)
     base, before, untracked = view
     differentiable = node is not None and given.dtype.kind == "float"
     made = []
@@ -105,13 +107,13 @@ def _apart(op: OpSpec, source: Tensor, attributes: dict[str, Any]) -> Any:
     return made[0] if len(made) == 1 else tuple(made)
 
 
-def _followed(op: OpSpec, data: Array, attributes: dict[str, Any], paths: Any) -> list[Array]:
-    """The views that paths of view ops lead to, each of which strides can express."""
+def _views_along(op: OpSpec, data: Array, attributes: dict[str, Any], paths: Any) -> list[Array]:
+    """Return the views at the ends of paths of view ops, all of which strides can express."""
     key = (op, data.key, tuple(attributes.items()))
     known = _VIEWS.get(key)
     storage, dtype, offset = data.storage, data.dtype, data.offset
     if known is None or storage._buffer is None:
-        made = [_follow(data, path) for path in paths]
+        made = [_view_at(data, path) for path in paths]
         if len(_VIEWS) >= EAGER.capacity:
             _VIEWS.clear()
         _VIEWS[key] = [(value.shape, value.strides, value.offset - offset, value.key) for value in made]
@@ -122,14 +124,18 @@ def _followed(op: OpSpec, data: Array, attributes: dict[str, Any], paths: Any) -
     ]
 
 
-def _follow(data: Array, path: Any) -> Array:
+def _view_at(data: Array, path: Any) -> Array:
+    """Return the view at the end of a path of view ops."""
     for name, items in path:
         (data,) = EAGER.process(OPS[name], (data,), dict(items), None, ())
     return data
 
 
 def _write(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: tuple[Any, ...]) -> Any:
-    """A write into a tensor that the tape need not follow, and whose memory only the tensor itself is read from."""
+    """Run an op that writes into a tensor.
+
+    The call is prepared where no operand has a history and no operand but the target lies in the target's buffer.
+    """
     if not op.plain:
         return _interpreted(op, operands, attributes, into)
     key: list[Any] = [op, tuple(attributes.items()) if attributes else ()]
@@ -145,15 +151,15 @@ def _write(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], in
                 key.append(type(operand))
                 continue
             value = operand._data
-            own = value.storage._buffer
+            operand_buffer = value.storage._buffer
             values.append(value)
             if value is data:
                 key.append(-1)
-            elif own is buffer or own in buffers:  # how they lie beside each other decides
+            elif operand_buffer is buffer or operand_buffer in buffers:  # the kernel depends on their offsets
                 return _interpreted(op, operands, attributes, into)
             else:
                 key.append(value.key)
-                buffers.append(own)
+                buffers.append(operand_buffer)
             tracked = tracked or _is_tracked(operand)
         if len(into) != 1 or (tracked and is_enabled()):
             return _interpreted(op, operands, attributes, into)
@@ -174,48 +180,54 @@ def _write(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], in
 
 
 def _is_tracked(operand: Tensor) -> bool:
-    """Whether a tensor may have a history."""
+    """Return whether a tensor may have a history."""
     return operand._edge is not None or operand._leaf_requires_grad or operand._view is not None
 
 
 def _interpreted(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: Any) -> Any:
-    """The same by the interpreters."""
+    """Run an op by the interpreters of the stack."""
     *below, top = interpreter_stack()
     outputs = top.process(op, operands, attributes, into, tuple(below))
     return outputs[0] if len(outputs) == 1 else outputs
 
 
 def _view(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any]) -> Tensor:
-    """A view whose geometry is known."""
+    """Return a view, from its known geometry where the op was applied to this layout before."""
     (source,) = operands
     given, items = source._data, tuple(attributes.items())
     if type(given) is Array and given.storage._buffer is not None:
-        found = _VIEWS.get((op, given.key, items))
-        if found is not None:
-            return _viewed(op, source, given, attributes, items, found)
+        geometry = _VIEWS.get((op, given.key, items))
+        if geometry is not None:
+            return _known_view(op, source, given, attributes, items, geometry)
     made: Tensor = _interpreted(op, operands, attributes, None)
     return made
 
 
-def _viewed(
-    op: OpSpec, source: Tensor, given: Array, attributes: dict[str, Any], items: tuple[Any, ...], found: Any
+def _known_view(
+    op: OpSpec,
+    source: Tensor,
+    given: Array,
+    attributes: dict[str, Any],
+    items: tuple[Any, ...],
+    geometry: Any,
 ) -> Tensor:
-    shape, strides, moved, layout = found
+    """Return a view of known geometry, with its history and the path from its base."""
+    shape, strides, moved, layout = geometry
     data = Array(
         given.storage, given.dtype, shape, strides, given.offset + moved, layout if moved & 15 == 0 else None
     )
-    recording, edge, own = is_enabled(), None, source._view
-    if recording and (source._edge is not None or source._leaf_requires_grad or own is not None):
+    recording, edge, outer = is_enabled(), None, source._view
+    if recording and (source._edge is not None or source._leaf_requires_grad or outer is not None):
         origin = edge_of(source)
         if origin is not None and op.gradient is not None:
             node = GradientNode(op, attributes, (origin,), (type_of_data(given),), (type_of_data(data),))
             node.save((source,), (origin,))
             edge = Edge(node, 0) if node.differentiable(0) else None
     result = wrap(data, edge)
-    if own is None:
+    if outer is None:
         result._view = View(source, ((op.name, items),), not recording)
         result._generation = source._generation
     else:
-        result._view = View(own.base, (*own.path, (op.name, items)), not recording or own.untracked)
-        result._generation = own.base._generation
+        result._view = View(outer.base, (*outer.path, (op.name, items)), not recording or outer.untracked)
+        result._generation = outer.base._generation
     return result

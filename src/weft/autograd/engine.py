@@ -1,4 +1,4 @@
-"""Going backward: gradients flow from outputs to leaves, each node once, in falling order of sequence."""
+"""The backward pass: gradients flow from outputs to leaves, through each node once, in reverse order of recording."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def backward(
         given = [inputs] if is_tensor(inputs) else list(inputs)
         chosen = {_edge("backward", "inputs", value): value for value in given}
     keep = create_graph if retain_graph is None else retain_graph
-    found = flow(outputs, seeds, keep, create_graph, None if chosen is None else set(chosen))
+    gradients = flow(outputs, seeds, keep, create_graph, None if chosen is None else set(chosen))
     if chosen is not None:
         shared: set[int] = set()
         for edge, target in chosen.items():
-            if edge in found:
-                _accumulate(target, found[edge], create_graph, shared)
+            if edge in gradients:
+                _accumulate(target, gradients[edge], create_graph, shared)
 
 
 @lazily_checked
@@ -64,7 +64,7 @@ def grad(
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
-    """The gradients of the sum of ``outputs`` with respect to ``inputs``, as ``torch.autograd.grad``.
+    """Return the gradients of the sum of ``outputs`` with respect to ``inputs``, as ``torch.autograd.grad``.
 
     ``create_graph`` records the computation, for gradients of gradients. An input that no output depends on is an
     error, ``None`` with ``allow_unused``, zeros with ``materialize_grads``.
@@ -80,14 +80,14 @@ def grad(
         raise UnsupportedError(mistake("grad", "an argument", given, "the default", "use weft.func.vmap"))
     roots, seeds = _roots("grad", outputs, grad_outputs, create_graph)
     wanted = [inputs] if is_tensor(inputs) else list(inputs)
-    edges = [_edge("grad", "inputs", name) for name in wanted]
+    edges = [_edge("grad", "inputs", tensor) for tensor in wanted]
     keep = create_graph if retain_graph is None else retain_graph
-    found = flow(roots, seeds, keep, create_graph, set(edges))
+    gradients = flow(roots, seeds, keep, create_graph, set(edges))
     result: list[Tensor | None] = []
-    for position, (edge, one) in enumerate(zip(edges, wanted, strict=True)):
-        value = found.get(edge)
+    for position, (edge, tensor) in enumerate(zip(edges, wanted, strict=True)):
+        value = gradients.get(edge)
         if value is None and materialize_grads:
-            value = _zeros(TensorType(one.shape, one.dtype), one)
+            value = _zeros(TensorType(tensor.shape, tensor.dtype), tensor)
         elif value is None and not allow_unused:
             raise GradError(
                 mistake("grad", f"inputs[{position}]", "not used to compute the outputs", "part of their graph",
@@ -100,14 +100,15 @@ def grad(
 def arriving(
     outputs: Sequence[Tensor], seeds: Sequence[Tensor], leaves: Sequence[Tensor]
 ) -> list[Tensor | None]:
-    """The gradients of leaves as they come to them, before the leaves' hooks; the saved values are freed."""
+    """Return the gradients that reach leaves, before the leaves' hooks; the saved tensors are freed."""
     edges = [_edge("compile", "leaves", leaf) for leaf in leaves]
     roots = [_edge("compile", "outputs", output) for output in outputs]
-    found = flow(roots, seeds, False, False, set(edges), hooked_leaves=False)
-    return [found.get(edge) for edge in edges]
+    gradients = flow(roots, seeds, False, False, set(edges), hooked_leaves=False)
+    return [gradients.get(edge) for edge in edges]
 
 
 def _roots(where: str, tensors: Any, grads: Any, create_graph: bool) -> tuple[list[Edge], list[Tensor]]:
+    """Return the edges of the outputs and their gradients: as given, or 1 for an output of one element."""
     outputs = [tensors] if is_tensor(tensors) else list(tensors)
     seeds = [grads] * len(outputs) if grads is None or is_tensor(grads) else list(grads)
     if len(seeds) != len(outputs):
@@ -137,6 +138,7 @@ def _roots(where: str, tensors: Any, grads: Any, create_graph: bool) -> tuple[li
 
 
 def _edge(where: str, argument: str, tensor: Any) -> Edge:
+    """Return where a tensor came from; ``GradError`` where it does not require grad."""
     edge = edge_of(tensor)
     if edge is None:
         raise GradError(
@@ -147,7 +149,7 @@ def _edge(where: str, argument: str, tensor: Any) -> Edge:
 
 
 def _leading_to(roots: Sequence[Edge], wanted: set[Edge]) -> set[Any]:
-    """The nodes from which a wanted edge is reached."""
+    """Return the nodes from which a wanted edge is reached."""
     targets = {edge.node for edge in wanted}
     useful: set[Any] = set()
     visited: set[Any] = set()
@@ -166,53 +168,53 @@ def _leading_to(roots: Sequence[Edge], wanted: set[Edge]) -> set[Any]:
 
 
 class _Pending:
-    """The gradients that have come to nodes so far, and the nodes in the order in which they are taken.
+    """The queue of the backward pass: nodes with the gradients that reached them so far, in order of processing.
 
-    Those that are made together (``joint_gradient``) are kept apart until all have come.
+    Gradients that one rule computes together (``joint_gradient``) are collected until the node is taken.
     """
 
-    __slots__ = ("_arrived", "_grads", "_heap", "_joint", "_own")
+    __slots__ = ("_arrived", "_grads", "_heap", "_joint", "_owned")
 
     def __init__(self, create_graph: bool) -> None:
         self._grads: dict[Any, dict[int, Tensor]] = {}
         self._joint: dict[Any, dict[tuple[int, OpSpec], list[tuple[GradientNode, Tensor]]]] = {}
         self._heap: list[tuple[int, int, Any]] = []
         self._arrived = 0
-        self._own: set[int] | None = None if create_graph or not untouched() else set()
-        """Sums that nobody else holds, by their ids: what comes next is added in place."""
+        self._owned: set[int] | None = None if create_graph or not untouched() else set()
+        """The ids of sums that only this queue holds, to which further gradients are added in place."""
 
     def deliver(self, node: Any, output: int, value: Tensor) -> None:
-        """Add a gradient to what has come to an output."""
+        """Add a gradient to the sum of an output's gradients."""
         waiting = self._grads.get(node)
         if waiting is None:
             self._grads[node] = {output: value}
-            self._await(node)
+            self._push(node)
             return
         known = waiting.get(output)
         if known is None:
             waiting[output] = value
-        elif self._own is None:
+        elif self._owned is None:
             waiting[output] = bind(_ADD, known, value)
-        elif id(known) in self._own:
+        elif id(known) in self._owned:
             bind(_ADD, known, value, into=(known,))
         else:
             waiting[output] = total = bind(_ADD, known, value)
-            self._own.add(id(total))
+            self._owned.add(id(total))
 
     def deliver_jointly(self, node: Any, output: int, value: Tensor, by: GradientNode) -> None:
-        """Note a gradient to which the rule of ``by`` is applied once all have come."""
+        """Collect a gradient to which the joint rule of ``by``'s op is applied when the node is taken."""
         if node not in self._grads:
             self._grads[node] = {}
-            self._await(node)
+            self._push(node)
         self._joint.setdefault(node, {}).setdefault((output, by.op), []).append((by, value))
 
-    def _await(self, node: Any) -> None:
-        # leaves are equally late: first come, first served, so that equal programs have equal graphs
+    def _push(self, node: Any) -> None:
+        # leaves have equal sequence numbers: the order of arrival decides, so that equal programs have equal graphs
         heappush(self._heap, (-node.sequence, self._arrived, node))
         self._arrived += 1
 
     def take(self) -> tuple[Any, dict[int, Tensor]] | None:
-        """The next node with the gradients of its outputs; ``None`` where all were taken."""
+        """Return the next node with the gradients of its outputs; ``None`` where the queue is empty."""
         if not self._heap:
             return None
         node = heappop(self._heap)[2]
@@ -221,8 +223,8 @@ class _Pending:
             made = [(by.attributes, value) for by, value in given]
             self.deliver(node, output, op.joint_gradient(given[0][0].types[0], made))
         grads = self._grads.pop(node)
-        if self._own:
-            self._own.difference_update(map(id, grads.values()))  # rules may keep them
+        if self._owned:
+            self._owned.difference_update(map(id, grads.values()))  # gradient rules may keep them
         return node, grads
 
 
@@ -233,10 +235,19 @@ def flow(
     roots: Sequence[Edge], seeds: Sequence[Tensor], keep: bool, create_graph: bool, wanted: set[Edge] | None,
     hooked_leaves: bool = True,
 ) -> dict[Edge, Tensor]:  # fmt: skip
-    """Flow the seeds back. Without ``wanted`` leaves accumulate; with it, the gradients at those edges are given."""
+    """Run the backward pass from ``seeds``, the gradients of ``roots``.
+
+    Args:
+        roots: The edges of the outputs.
+        seeds: The gradients of the outputs.
+        keep: Whether the nodes keep their saved tensors.
+        create_graph: Whether the pass is recorded.
+        wanted: The edges whose gradients are returned. Leaves accumulate where it is ``None``.
+        hooked_leaves: Whether the hooks of leaves run.
+    """
     useful = None if wanted is None else _leading_to(roots, wanted)
     pending = _Pending(create_graph)
-    found: dict[Edge, Tensor] = {}
+    gradients: dict[Edge, Tensor] = {}
     shared = {id(seed._data.alias) for seed in seeds}
     with grad_mode(create_graph), without_modes():
         for edge, seed in zip(roots, seeds, strict=True):
@@ -249,11 +260,11 @@ def flow(
                 for index, hooks in hooked.items():
                     if index in grads and hooks:
                         grads[index] = run_hooks(hooks, grads[index])
-                        shared.add(id(grads[index]._data.alias))  # the hook may have kept it
+                        shared.add(id(grads[index]._data.alias))  # the hook may hold it
             if wanted is not None:
                 for index, value in grads.items():
                     if (node, index) in wanted:
-                        found[Edge(node, index)] = value
+                        gradients[Edge(node, index)] = value
             if leaf:
                 if wanted is None:
                     _accumulate(node.leaf, grads[0], create_graph, shared)
@@ -261,13 +272,13 @@ def flow(
                 _process(node, grads, useful, wanted, pending)
                 if not keep:
                     node.free()
-    return found
+    return gradients
 
 
 def _process(
     node: GradientNode, grads: dict[int, Tensor], useful: Any, wanted: Any, pending: _Pending
 ) -> None:
-    """Apply a node's rule and pass the results on."""
+    """Apply the gradient rule of a node, and deliver the results to the nodes of its operands."""
     if node.retains:
         for index, reference in node.retains.items():
             tensor = reference()
@@ -279,9 +290,8 @@ def _process(
         needs = tuple([edge is not None for edge in edges])
     else:
         needs = tuple([edge is not None and (edge.node in useful or edge in wanted) for edge in edges])
-    if (
-        type(node) is GradientNode and node.op.joint_gradient is not None
-    ):  # other nodes have rules of their own
+    # nodes of derived classes have rules of their own
+    if type(node) is GradientNode and node.op.joint_gradient is not None:
         edge = edges[0]
         if needs[0] and edge is not None:
             pending.deliver_jointly(edge.node, edge.output, full[0], node)
@@ -292,7 +302,7 @@ def _process(
 
 
 def _completed(node: GradientNode, grads: dict[int, Tensor]) -> list[Any]:
-    """The gradients of all outputs, with zeros or ``None`` where none has come."""
+    """Return the gradients of all outputs, with zeros or ``None`` for outputs that no gradient reached."""
     like = next(iter(grads.values()))
     return [
         grads[at] if at in grads else _zeros(kind, like) if node.differentiable(at) and node.materializes else None
@@ -306,7 +316,7 @@ def _zeros(like: TensorType, where: Tensor) -> Tensor:
 
 
 def _accumulate(leaf: Tensor, value: Tensor, create_graph: bool, shared: set[int]) -> None:
-    """Add to a leaf's gradient, then run the hooks that wait for it."""
+    """Add to a leaf's gradient, and run its post-accumulation hooks."""
     _add(leaf, value, create_graph, shared)
     hooks = getattr(leaf, "_hooks", None)
     if hooks is not None:
@@ -315,7 +325,7 @@ def _accumulate(leaf: Tensor, value: Tensor, create_graph: bool, shared: set[int
 
 
 def _add(leaf: Tensor, value: Tensor, create_graph: bool, shared: set[int]) -> None:
-    """Add to a leaf's gradient. The first gradient is taken over as it is where nothing else can hold its memory."""
+    """Add to a leaf's gradient. The first gradient becomes ``.grad`` without a copy where its memory is not shared."""
     if leaf.grad is not None:
         if create_graph:
             leaf.grad = bind(OPS["add"], leaf.grad, value)

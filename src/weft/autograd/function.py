@@ -1,7 +1,7 @@
-"""``autograd.Function``: an operation with a gradient of its own, written by the user as in PyTorch.
+"""``autograd.Function``: an operation whose gradient the user writes, as in PyTorch.
 
-``forward`` runs with nothing recorded; one node stands for all of it, and ``backward`` is what flows through that
-node. Operations in ``backward`` are recorded where gradients of gradients are asked for.
+``forward`` runs unrecorded. One node of the tape stands for the whole call, and its gradient rule is ``backward``.
+Operations in ``backward`` are recorded with ``create_graph=True``.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from weft.tensors.tensor import Tensor
 
 
 class FunctionCtx:
-    """What ``forward`` leaves for ``backward``: saved tensors, flags, and any attributes of the user's own.
+    """The context that ``forward`` and ``backward`` share: saved tensors, flags, and attributes that the user sets.
 
-    ``needs_input_grad`` tells for each argument of ``forward`` whether a gradient is wanted.
+    ``needs_input_grad`` tells for each argument of ``forward`` whether its gradient is needed.
     """
 
     def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
@@ -34,30 +34,30 @@ class FunctionCtx:
         self._node: FunctionNode | None = None
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
-        """Keep tensors for ``backward``, as ``saved_tensors``; an in-place change of one is an error there."""
-        for position, one in enumerate(tensors):
-            if one is not None and not isinstance(one, Tensor):
+        """Save tensors for ``backward``, as ``saved_tensors``; reading one after a change in place is an error."""
+        for position, tensor in enumerate(tensors):
+            if tensor is not None and not isinstance(tensor, Tensor):
                 raise ArgumentTypeError(
-                    mistake("save_for_backward", f"tensors[{position}]", type(one).__name__, "a Tensor or None",
+                    mistake("save_for_backward", f"tensors[{position}]", type(tensor).__name__, "a Tensor or None",
                             "keep other values as attributes of ctx")
                 )  # fmt: skip
         self._to_save = tensors
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
-        """What ``save_for_backward`` kept, in its order; ``GradError`` where it was changed, or freed, since."""
+        """The tensors given to ``save_for_backward``; ``GradError`` where one was changed or freed since."""
         return self._to_save if self._node is None else self._node.saved_tensors()
 
     def mark_non_differentiable(self, *outputs: Tensor) -> None:
-        """Say which outputs of ``forward`` have no gradient; ``backward`` gets zeros, or ``None``, for them."""
+        """Mark outputs of ``forward`` as having no gradient; ``backward`` is given zeros, or ``None``, for them."""
         self._constants = outputs
 
     def set_materialize_grads(self, value: bool) -> None:
-        """Whether ``backward`` gets zeros (the default) or ``None`` for outputs that no gradient reached."""
+        """Choose whether ``backward`` is given zeros (the default) or ``None`` for outputs without a gradient."""
         self._materialize = bool(value)
 
     def mark_dirty(self, *_: Tensor) -> None:
-        """Not there: ``forward`` may not change its arguments."""
+        """Raise ``UnsupportedError``: ``forward`` may not change its arguments."""
         raise UnsupportedError(
             "mark_dirty: forward may not change its arguments in place; return a new tensor"
         )
@@ -88,49 +88,52 @@ class FunctionNode(GradientNode):
 
     @property
     def materializes(self) -> bool:
-        """Whether missing gradients come as zeros."""
+        """Whether missing gradients are replaced by zeros."""
         return self.context._materialize
 
     def differentiable(self, index: int) -> bool:
-        """Whether gradients flow through output ``index``."""
+        """Return whether gradients flow through output ``index``."""
         return self.output_types[index].dtype.kind == "float" and index not in self._constant
 
     def finish(self, outputs: Sequence[Tensor], made: Sequence[Tensor]) -> None:
-        """Take the outputs (as ``forward`` gave them, and as the caller gets them) and what is to be saved."""
+        """Set the types of the outputs and the saved tensors, and make this node the history of the outputs.
+
+        ``outputs`` are the tensors that ``forward`` returned, ``made`` the tensors that the caller gets.
+        """
         self.output_types = tuple(type_of(output) for output in outputs)
         constants = {id(constant) for constant in self.context._constants}
-        self._constant = frozenset(at for at, one in enumerate(outputs) if id(one) in constants)
-        places = {id(one): at for at, one in enumerate(outputs)}
-        for one in self.context._to_save:
-            if one is None:
+        self._constant = frozenset(at for at, output in enumerate(outputs) if id(output) in constants)
+        places = {id(output): at for at, output in enumerate(outputs)}
+        for tensor in self.context._to_save:
+            if tensor is None:
                 self._saved.append(None)
                 continue
-            at = places.get(id(one))
-            edge = edge_of(one) if at is None else None
-            self._saved.append((kept(Saved(one._data, one._data.version, edge, at is not None)), at))
+            at = places.get(id(tensor))
+            edge = edge_of(tensor) if at is None else None
+            self._saved.append((kept(Saved(tensor._data, tensor._data.version, edge, at is not None)), at))
         self.context._to_save = ()
         self.context._constants = ()
         self.context._node = self
-        for at, one in enumerate(made):
+        for at, output in enumerate(made):
             if self.differentiable(at):
-                one._edge = Edge(self, at)
+                output._edge = Edge(self, at)
 
     def saved_tensors(self) -> tuple[Any, ...]:
-        """The saved tensors as they were, outputs with this node as their history."""
+        """Return the saved tensors as they were; outputs have this node as their history."""
         self._check_alive()
-        return tuple(None if one is None else self._restored(*one) for one in self._saved)
+        return tuple(None if entry is None else self._restored(*entry) for entry in self._saved)
 
     def _restored(self, saved: Saved, at: int | None) -> Tensor:
-        own = Edge(self, at) if at is not None and self.differentiable(at) else None
-        return self._unpack(saved, own if at is not None else saved.edge)
+        output_edge = Edge(self, at) if at is not None and self.differentiable(at) else None
+        return self._unpack(saved, output_edge if at is not None else saved.edge)
 
     def free(self) -> None:
-        """Let go of the saved tensors."""
+        """Free the saved tensors."""
         super().free()
         self._saved.clear()
 
     def gradient(self, grads: Sequence[Any], needs: tuple[bool, ...]) -> Sequence[Any]:
-        """What the user's ``backward`` gives, checked: one gradient or ``None`` for each argument of ``forward``."""
+        """Call the user's ``backward``; return one gradient or ``None`` for each argument of ``forward``, checked."""
         self._check_alive()
         where = f"{self.function.__name__}.backward"
         self.context.needs_input_grad = needs
@@ -153,13 +156,15 @@ class FunctionNode(GradientNode):
         ]
 
     def _materialized(self, grads: Sequence[Any]) -> list[Any]:
-        """Zeros for outputs without a gradient too, as PyTorch gives, unless the function wants to see ``None``."""
+        """Return the gradients with zeros for outputs without one, as PyTorch does, unless ``materializes`` is off."""
         if not self.materializes:
             return list(grads)
         device = next(str(grad.device) for grad in grads if grad is not None)
         return [
-            bind(OPS["full"], 0, shape=given.shape, dtype=given.dtype, device=device) if one is None else one
-            for one, given in zip(grads, self.output_types, strict=True)
+            bind(OPS["full"], 0, shape=type_.shape, dtype=type_.dtype, device=device)
+            if grad is None
+            else grad
+            for grad, type_ in zip(grads, self.output_types, strict=True)
         ]
 
     def _checked(self, where: str, position: int, value: Any) -> Any:
@@ -177,11 +182,11 @@ class FunctionNode(GradientNode):
 
 
 class Function:
-    """An operation with its own gradient: derive from it, write ``forward`` and ``backward``, call ``apply``.
+    """The base class of operations with a gradient of their own: write ``forward`` and ``backward``, call ``apply``.
 
-    ``forward(ctx, *args)`` (or ``forward(*args)`` with ``setup_context(ctx, inputs, output)``) gives a tensor or a
-    tuple of them; ``backward(ctx, *grads)`` gets one gradient for each output, and gives one for each argument,
-    ``None`` where there is none. As ``torch.autograd.Function``.
+    ``forward(ctx, *args)`` (or ``forward(*args)`` with ``setup_context(ctx, inputs, output)``) returns a tensor or a
+    tuple of tensors. ``backward(ctx, *grads)`` is given one gradient for each output, and returns one
+    for each argument, or ``None``. As ``torch.autograd.Function``.
 
     >>> import weft as wf
     >>> class Double(wf.autograd.Function):
@@ -213,7 +218,7 @@ class Function:
 
     @staticmethod
     def backward(ctx: FunctionCtx, *grad_outputs: Any) -> Any:
-        """Compute the arguments' gradients from the outputs'."""
+        """Compute the gradients of the arguments from those of the outputs."""
         raise UnsupportedError("Function: backward is missing, expected a static method of the derived class")
 
     @classmethod
@@ -234,7 +239,7 @@ class Function:
         outputs = result if isinstance(result, tuple) else (result,)
         cls._check(args, versions, outputs)
         arguments = {id(argument) for argument in args}
-        # an argument that is handed through gets a handle of its own: its history is another than the argument's
+        # an argument that forward returns as it is becomes a new tensor: its history differs from the argument's
         made = tuple(
             Tensor.wrap(output._data) if id(output) in arguments or any(edges) else output
             for output in outputs
@@ -245,12 +250,15 @@ class Function:
 
     @classmethod
     def _check_transforms(cls, args: Sequence[Any]) -> None:
-        """``forward`` runs unrecorded: only the innermost transform knows of ``backward``, so no other may need it."""
-        for position, one in enumerate(args):
-            if not isinstance(one, Tensor):
+        """Raise ``UnsupportedError`` where another than the innermost transform differentiates an argument.
+
+        ``forward`` runs unrecorded, so that only the innermost transform uses ``backward``.
+        """
+        for position, argument in enumerate(args):
+            if not isinstance(argument, Tensor):
                 continue
-            differentiated = getattr(one._data, "differentiated", None)
-            if one.requires_grad if differentiated is None else differentiated():
+            differentiated = getattr(argument._data, "differentiated", None)
+            if argument.requires_grad if differentiated is None else differentiated():
                 raise UnsupportedError(
                     f"{cls.__name__}.apply: argument {position} is differentiated by another transform of functions "
                     f"than the innermost, or in forward mode, where the backward of a Function is not known; write it "
@@ -259,13 +267,15 @@ class Function:
 
     @classmethod
     def _check(cls, args: Sequence[Any], versions: Sequence[int], outputs: Sequence[Any]) -> None:
-        for position, one in enumerate(outputs):
-            if not isinstance(one, Tensor):
+        for position, output in enumerate(outputs):
+            if not isinstance(output, Tensor):
                 raise ArgumentTypeError(
-                    mistake(f"{cls.__name__}.forward", f"output {position}", type(one).__name__, "a Tensor")
+                    mistake(
+                        f"{cls.__name__}.forward", f"output {position}", type(output).__name__, "a Tensor"
+                    )
                 )
-        for position, (one, version) in enumerate(zip(args, versions, strict=True)):
-            if isinstance(one, Tensor) and one._data.version != version:
+        for position, (argument, version) in enumerate(zip(args, versions, strict=True)):
+            if isinstance(argument, Tensor) and argument._data.version != version:
                 raise GradError(
                     f"{cls.__name__}.forward: argument {position} was changed in place, expected to be as it was; "
                     f"work on a clone()"
@@ -273,7 +283,7 @@ class Function:
 
 
 class _Once(Function):
-    """What a ``once_differentiable`` backward gave: the values, and an error for who differentiates them."""
+    """An identity on the results of a ``once_differentiable`` backward, whose gradient is an error."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, name: str, count: int, *values: Any) -> Any:
@@ -290,7 +300,7 @@ class _Once(Function):
 
 
 def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark a ``backward`` whose own gradient is not there: it runs unrecorded, and differentiating it is an error."""
+    """Mark a ``backward`` that has no gradient itself: it runs unrecorded, and differentiating it is an error."""
 
     @functools.wraps(backward)
     def once(ctx: FunctionCtx, *grads: Any) -> Any:
@@ -300,8 +310,8 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
             return given
         results = given if isinstance(given, tuple) else (given,)
         tensors = [result for result in results if isinstance(result, Tensor)]
-        kept = iter(_Once.apply(backward.__qualname__, len(tensors), *tensors, *grads))
-        marked = tuple(next(kept) if isinstance(result, Tensor) else result for result in results)
+        replaced = iter(_Once.apply(backward.__qualname__, len(tensors), *tensors, *grads))
+        marked = tuple(next(replaced) if isinstance(result, Tensor) else result for result in results)
         return marked if isinstance(given, tuple) else marked[0]
 
     return once

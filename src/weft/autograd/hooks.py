@@ -1,4 +1,4 @@
-"""Hooks on tensors: functions that see, and may replace, a gradient on its way."""
+"""Hooks on tensors: functions that are called with a gradient in the backward pass, and may replace it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _numbers = itertools.count()
 
 
 class RemovableHandle:
-    """What registering a hook gives: ``remove()`` takes the hook away; as a context, at its end."""
+    """The handle of a registered hook: ``remove()`` unregisters the hook; as a context, at its end."""
 
     def __init__(self, table: dict[int, Any], hook: Any, prepend: bool = False) -> None:
         self.id = next(_numbers)
@@ -26,7 +26,7 @@ class RemovableHandle:
         table.update(others)
 
     def remove(self) -> None:
-        """Take the hook away; a second time does nothing."""
+        """Unregister the hook; a second call does nothing."""
         self._table.pop(self.id, None)
 
     def __enter__(self) -> RemovableHandle:
@@ -37,7 +37,7 @@ class RemovableHandle:
 
 
 class LeafHooks:
-    """The hooks of a leaf: on the gradient that reaches it, and after it was added to ``.grad``."""
+    """The hooks of a leaf: ``before`` on the gradient, ``after`` once the gradient was added to ``.grad``."""
 
     __slots__ = ("after", "before")
 
@@ -47,7 +47,7 @@ class LeafHooks:
 
 
 def checked(where: str, hook: Any) -> Hook:
-    """A function."""
+    """Return the hook; ``ArgumentTypeError`` where it is no function."""
     if not callable(hook):
         raise ArgumentTypeError(mistake(where, "hook", f"a {type(hook).__name__}", "a function"))
     function: Hook = hook
@@ -55,7 +55,7 @@ def checked(where: str, hook: Any) -> Hook:
 
 
 def run_hooks(hooks: dict[int, Hook], value: Any) -> Any:
-    """The gradient after all hooks; ``ShapeError`` for a replacement of another shape."""
+    """Return the gradient after all hooks; ``ShapeError`` for a replacement of another shape."""
     for hook in list(hooks.values()):
         result = hook(value)
         if result is None:

@@ -14,12 +14,12 @@ is_enabled: Callable[[], bool] = _enabled.get
 
 
 def is_grad_enabled() -> bool:
-    """Whether operations are recorded for ``backward`` in this context."""
+    """Return whether operations are recorded for ``backward`` in this context."""
     return _enabled.get()
 
 
 class _Mode(ContextDecorator):
-    """Sets grad mode in a ``with`` block or a decorated function; may be nested and reused."""
+    """A grad mode that holds within a ``with`` block or a decorated function; may be nested and reused."""
 
     def __init__(self, enabled: bool) -> None:
         self.enabled = enabled
@@ -31,19 +31,19 @@ class _Mode(ContextDecorator):
             self._before.append(before)
             _enabled.set(self.enabled)
             return self
-        except BaseException:  # Ctrl-C behind the change: the block is not entered, and __exit__ not called
+        except BaseException:  # Ctrl-C after the change: the block is not entered, and __exit__ is not called
             _enabled.set(before)
             raise
 
     def __exit__(self, *_: object) -> None:
         _enabled.set(self._before.pop())
 
-    def _recreate_cm(self) -> _Mode:  # each call of a decorated function has a state of its own
+    def _recreate_cm(self) -> _Mode:  # each call of a decorated function has its own state
         return _Mode(self.enabled)
 
 
 class no_grad(_Mode):
-    """Within it, as a context or decorator, nothing is recorded.
+    """A context, or a decorator, within which no operation is recorded.
 
     >>> import weft as wf
     >>> x = wf.ones(2, requires_grad=True)
@@ -56,7 +56,7 @@ class no_grad(_Mode):
         super().__init__(False)
 
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
-        """The context, or with a function, the function run within it."""
+        """Return the context, or the given function decorated with it."""
         made = super().__new__(cls)
         if function is None:
             return made
@@ -65,14 +65,14 @@ class no_grad(_Mode):
 
 
 class enable_grad(_Mode):
-    """Within it operations are recorded again, inside a ``no_grad``."""
+    """A context, or a decorator, within which operations are recorded, inside a ``no_grad`` too."""
 
     def __init__(self) -> None:
         super().__init__(True)
 
 
 class inference_mode(_Mode):
-    """``no_grad`` under the name of PyTorch's stricter form; ``inference_mode(False)`` changes nothing.
+    """The same as ``no_grad``, under the name of PyTorch's stricter form; ``inference_mode(False)`` changes nothing.
 
     Tensors made within may take part in later gradients, which PyTorch refuses.
 
@@ -89,7 +89,7 @@ class inference_mode(_Mode):
         super().__init__(False)
 
     def __new__(cls, mode: Any = True) -> Any:
-        """The context, or with a function, the function run within it."""
+        """Return the context, or the given function decorated with it."""
         made = super().__new__(cls)
         if not callable(mode):
             return made
@@ -106,12 +106,12 @@ class inference_mode(_Mode):
 
 
 def is_inference_mode_enabled() -> bool:
-    """Whether operations are not recorded, by ``inference_mode`` or ``no_grad``."""
+    """Return whether recording is off, by ``inference_mode`` or ``no_grad``."""
     return not _enabled.get()
 
 
 class set_grad_enabled(ContextDecorator):
-    """Turns recording on or off from now on; as a context until its end, as a decorator within each call."""
+    """Turn recording on or off from now on; as a context until its end, as a decorator within each call."""
 
     def __init__(self, mode: bool) -> None:
         self.mode = bool(mode)
@@ -119,7 +119,7 @@ class set_grad_enabled(ContextDecorator):
         _enabled.set(self.mode)
 
     def __call__(self, function: F) -> F:
-        """The function with the mode set within each call; the mode outside is as it was."""
+        """Return the function with the mode set within each call; the mode outside stays unchanged."""
         _enabled.set(self._before)
         return _Mode(self.mode)(function)
 
@@ -133,9 +133,9 @@ class set_grad_enabled(ContextDecorator):
 
 @contextmanager
 def grad_mode(enabled: bool) -> Iterator[None]:
-    """``set_grad_enabled`` for internal use."""
+    """Set grad mode within this context; for internal use."""
     before = _enabled.get()
-    try:  # around the change too: Ctrl-C may come right behind it
+    try:  # around the change too: Ctrl-C may come right after it
         _enabled.set(enabled)
         yield
     finally:

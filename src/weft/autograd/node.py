@@ -1,7 +1,7 @@
-"""The tape's data: ``GradientNode`` (a recorded op), ``Edge`` (an output of one), saved values, accumulators.
+"""The tape's data: ``GradientNode`` (a recorded op), ``Edge`` (an output of a node), saved tensors, accumulators.
 
-Edges point from an op's operands' histories; a node's sequence number is larger than those of all that it depends
-on, so taking nodes by falling number is a topological order.
+The edges of a node lead to the nodes that made its operands. A node's sequence number is larger than those of all
+nodes that it depends on, so that falling sequence numbers are a topological order.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ _sequence = itertools.count(1)
 
 
 class Edge(NamedTuple):
-    """Output ``output`` of ``node``: where a tensor came from."""
+    """The history of a tensor: output ``output`` of ``node``."""
 
     node: GradientNode | Accumulator
     output: int
 
 
 class Saved(NamedTuple):
-    """An operand or output kept for the gradient: its value as it was, and the version that it had."""
+    """A saved tensor: an operand or output that the gradient reads, with the version at the time of the call."""
 
     data: Any
     version: int
     edge: Edge | None
-    itself: bool = False  # an output of the node that keeps it: the edge is made when it is used
+    itself: bool = False  # an output of the node that saves it: its edge is made when it is read
 
 
 class Keeper(Protocol):
-    """Decides how values are kept for gradients while it is in force."""
+    """Decides how tensors are saved for the backward pass (checkpoints and compiled training)."""
 
     def keep(self, saved: Saved) -> Any:
-        """The value itself, or something with its attributes that can come by them later."""
+        """Return the saved tensor, or an object with its attributes that can compute them later."""
 
 
 keeper: ContextVar[Keeper | None] = ContextVar("weft_keeper", default=None)
@@ -53,13 +53,13 @@ _made = tuple.__new__  # of a named tuple, without its function between
 
 
 def kept(saved: Saved) -> Any:
-    """What to keep for a value: the value, unless a ``Keeper`` says otherwise."""
-    own = keeper.get()
-    return saved if own is None else own.keep(saved)
+    """Return what a node keeps for a saved tensor: the tensor itself, unless a ``Keeper`` is set."""
+    current = keeper.get()
+    return saved if current is None else current.keep(saved)
 
 
 class GradientNode:
-    """A recorded op: where its operands came from and what its gradient reads."""
+    """A recorded op: the edges of its operands, and the tensors that its gradient reads."""
 
     __slots__ = (
         "__weakref__", "_inputs", "_outputs", "attributes", "edges", "freed", "hooks", "op", "output_types",
@@ -93,12 +93,12 @@ class GradientNode:
 
     @property
     def materializes(self) -> bool:
-        """Whether the rule gets zeros for outputs that no gradient reached, and not ``None``."""
+        """Whether the rule is given zeros, and not ``None``, for outputs that no gradient reached."""
         return bool(self.op.info.get("materializes", True))
 
     def save(self, operands: Sequence[Any], edges: Sequence[Edge | None]) -> None:
-        """Keep the operands that the gradients that can be asked for read."""
-        saves, own = self.op.saves, keeper.get()
+        """Save the operands that the gradients of the operands with ``edges`` read."""
+        saves, current = self.op.saves, keeper.get()
         if callable(saves):
             saves = saves(tuple([edge is not None for edge in edges]))
         for index in saves:
@@ -108,27 +108,27 @@ class GradientNode:
                 self._inputs[index] = operand
                 continue
             saved = _made(Saved, (data, data.version, edges[index], False))
-            self._inputs[index] = saved if own is None else own.keep(saved)
+            self._inputs[index] = saved if current is None else current.keep(saved)
 
     def save_outputs(self, outputs: Sequence[Any]) -> None:
-        """Keep the outputs, without a cycle to the tensors that hold this node."""
+        """Save the outputs, without a reference cycle to the tensors that hold this node."""
         self._outputs = [kept(Saved(data, data.version, None, True)) for data in outputs]
 
     def input(self, index: int) -> Any:
-        """Operand ``index`` as it was at the call; ``GradError`` where it was overwritten since."""
+        """Return operand ``index`` as it was at the call; ``GradError`` where it was overwritten since."""
         self._check_alive()
         saved = self._inputs[index]
         number = type(saved) is not Saved and isinstance(saved, bool | int | float)
         return saved if number else self._unpack(saved, saved.edge)
 
     def output(self, index: int = 0) -> Any:
-        """Output ``index`` as it was after the call."""
+        """Return output ``index`` as it was after the call; ``GradError`` where it was overwritten since."""
         self._check_alive()
         saved = self._outputs[index]
         return self._unpack(saved, Edge(self, index) if self.differentiable(index) else None)
 
     def differentiable(self, index: int) -> bool:
-        """Whether gradients flow through output ``index``."""
+        """Return whether gradients flow through output ``index``."""
         return self.output_types[index].dtype.kind == "float" and index not in self.op.constants
 
     def _unpack(self, saved: Saved, edge: Edge | None) -> Tensor:
@@ -149,13 +149,13 @@ class GradientNode:
             )
 
     def free(self) -> None:
-        """Let go of the saved values."""
+        """Free the saved tensors."""
         self._inputs.clear()
         self._outputs.clear()
         self.freed = True
 
     def gradient(self, grads: Sequence[Any], needs: tuple[bool, ...]) -> Sequence[Any]:
-        """The op's rule applied to the gradients of its outputs, for the operands in ``needs``."""
+        """Apply the op's gradient rule to the gradients of its outputs, for the operands in ``needs``."""
         assert self.op.gradient is not None, "only ops with a gradient are recorded"
         return self.op.gradient(Context(self, needs), *grads)
 
@@ -164,7 +164,7 @@ class GradientNode:
 
 
 class Accumulator:
-    """The end of the tape at a leaf: gradients that reach it are added to the leaf's ``grad``."""
+    """The node of a leaf, which adds gradients to the leaf's ``grad``."""
 
     __slots__ = ("__weakref__", "leaf", "sequence")
 
@@ -175,18 +175,15 @@ class Accumulator:
     @property
     def hooks(self) -> dict[int, dict[int, Hook]] | None:
         """The leaf's hooks on its gradient, by the number of the output, which is 0."""
-        kept: LeafHooks | None = getattr(self.leaf, "_hooks", None)
-        return None if kept is None else {0: kept.before}
+        hooks: LeafHooks | None = getattr(self.leaf, "_hooks", None)
+        return None if hooks is None else {0: hooks.before}
 
     def __repr__(self) -> str:
         return f"<accumulates into a leaf {tuple(self.leaf.shape)}>"
 
 
 class Barrier(GradientNode):
-    """An identity on several tensors whose gradient is a function of all their gradients: where module hooks run.
-
-    The tensors that ``through`` gives have the values of those that it takes, and the barrier as their history.
-    """
+    """An identity on several tensors whose gradient rule sees all their gradients at once; module hooks run in it."""
 
     __slots__ = ("_rule",)
 
@@ -196,17 +193,17 @@ class Barrier(GradientNode):
         self._rule = rule
 
     def through(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """The tensors with the barrier in their history."""
+        """Return the tensors with the barrier as their history."""
         return [wrap(tensor._data, Edge(self, index)) for index, tensor in enumerate(tensors)]
 
     def gradient(self, grads: Sequence[Any], needs: tuple[bool, ...]) -> Sequence[Any]:
-        """What the function makes of the gradients."""
+        """Apply the rule of the barrier to the gradients."""
         self._check_alive()
         return self._rule(tuple(grads))
 
 
 class Context:
-    """What a gradient rule is given (``ops.Gradient``): a node, and which gradients this backward pass wants."""
+    """The argument of a gradient rule (``ops.Gradient``): a node, and which gradients the backward pass needs."""
 
     __slots__ = ("attributes", "input", "needs", "output", "output_types", "types")
 

@@ -1,8 +1,8 @@
-"""The tape: the interpreter that unwraps tensors, passes the op down, and records what ``backward`` will need.
+"""The tape: the interpreter that unwraps tensors, passes the op down, and records what ``backward`` needs.
 
-It also keeps the histories of views right. A tensor that is a view knows its base and the path of view ops between
-them; an in-place write through it gives the base a new history (``update_view``), and every view of that base
-rebuilds its own from there when next asked.
+The tape also keeps the histories of views. A view knows its base and the path of view ops from there. A write in place
+through a view gives the base a new history (``update_view``), and each view of that base rebuilds its history from the
+base's when it is next read (``TensorBase.edge``).
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Tape:
         below: tuple[Interpreter, ...],
         recording: bool,
     ) -> Tensor:
-        """A view: a tensor that knows what it is a view of."""
+        """Return a view, with its base and the path from there."""
         (source,) = operands
         given = source._data
         (data,) = below[-1].process(op, (given,), attributes, None, below[:-1])
@@ -89,9 +89,9 @@ class Tape:
                 edge = Edge(node, 0) if node.differentiable(0) else None
         result = wrap(data, edge)
         if data.alias is given.alias:
-            own = source._view
-            base, path = (source, ()) if own is None else (own.base, own.path)
-            untracked = not recording or (own is not None and own.untracked)
+            outer = source._view
+            base, path = (source, ()) if outer is None else (outer.base, outer.path)
+            untracked = not recording or (outer is not None and outer.untracked)
             result._view = View(base, (*path, (op.name, tuple(attributes.items()))), untracked)
             result._generation = base._generation
         return result
@@ -113,8 +113,8 @@ class Tape:
                 _refuse_leaf(op, target)
             edges = [edge_of(o) for o in operands] if op.gradient is not None else ()
             if any(edges):
-                kept = _kept(op, operands, edges, into, below)
-                node = record(op, kept, attributes, edges, None, tuple(type_of(t) for t in into))
+                saved = _operands_to_save(op, operands, edges, into, below)
+                node = record(op, saved, attributes, edges, None, tuple(type_of(t) for t in into))
         bases = [(_base(target), edge_of(_base(target))) if recording else None for target in into]
         outputs = below[-1].process(op, raw, attributes, tuple(target._data for target in into), below[:-1])
         if node is not None and op.saves_output:
@@ -126,21 +126,21 @@ class Tape:
         return into
 
 
-def _kept(
+def _operands_to_save(
     op: OpSpec,
     operands: tuple[Any, ...],
     edges: Sequence[Edge | None],
     into: tuple[Tensor, ...],
     below: tuple[Interpreter, ...],
 ) -> tuple[Any, ...]:
-    """The operands as the gradient will read them: a copy of what is overwritten, as PyTorch keeps."""
+    """Return the operands as the gradient reads them: copies of those that the call overwrites, as in PyTorch."""
     saved = op.saved(tuple([edge is not None for edge in edges]))
-    kept = list(operands)
+    result = list(operands)
     for index in saved:
         if any(operands[index] is target for target in into):
             (copy,) = below[-1].process(OPS["copy"], (operands[index]._data,), {}, None, below[:-1])
-            kept[index] = wrap(copy)
-    return tuple(kept)
+            result[index] = wrap(copy)
+    return tuple(result)
 
 
 def record(
@@ -151,7 +151,7 @@ def record(
     outputs: Sequence[Any] | None,
     output_types: tuple[TensorType, ...] = (),
 ) -> GradientNode:
-    """A node for an op call, with what its gradient reads saved."""
+    """Return a node for an op call, with the tensors saved that its gradient reads."""
     if outputs is not None:
         output_types = tuple([type_of_data(data) for data in outputs])
     node = GradientNode(op, attributes, edges, tuple([type_of(o) for o in operands]), output_types)
@@ -162,19 +162,17 @@ def record(
 
 
 def _base(target: Tensor) -> Tensor:
+    """Return the base of a view, or the tensor itself."""
     return target if target._view is None else target._view.base
 
 
 def _refuse_leaf(op: OpSpec, target: Tensor) -> None:
+    """Raise ``GradError`` for a recorded write into a leaf, or into a view that was made under ``no_grad``."""
     base = _base(target)
     if base._leaf_requires_grad and base._edge is None:
-        what = (
-            "a leaf tensor that requires grad"
-            if base is target
-            else "a view of a leaf tensor that requires grad"
-        )
+        written = "a leaf tensor" if base is target else "a view of a leaf tensor"
         raise GradError(
-            f"{op.name}: {what} is written in place, expected a tensor with history or no_grad; "
+            f"{op.name}: {written} that requires grad is written in place, expected a tensor with history or no_grad; "
             f"wrap the update in `with weft.no_grad():`"
         )
     if target._view is not None and target._view.untracked and edge_of(base) is not None:
@@ -189,17 +187,16 @@ def _rebase(target: Tensor, base: Tensor, base_edge: Edge | None, value: Edge | 
         return
     if target is base and value is not None:
         base._edge = value
-    else:  # a view, or all of the base by what has no gradient: that of the old value is 0 where it was overwritten
+    else:  # a view, or a value without history: the gradient of the overwritten elements is 0
         path = () if target._view is None else target._view.path
         types = (type_of(base), type_of(target))
         update = GradientNode(OPS["update_view"], {"path": path}, (base_edge, value), types, types[:1])
         base._edge = Edge(update, 0)
     if base_edge is not None and isinstance(base_edge.node, GradientNode):
-        asked = base_edge.node.retains.pop(
-            base_edge.output, None
-        )  # retain_grad() means the value as it is now
-        if asked is not None and isinstance(base._edge.node, GradientNode):
-            base._edge.node.retains[base._edge.output] = asked
+        # retain_grad() means the gradient of the value after the write
+        retained = base_edge.node.retains.pop(base_edge.output, None)
+        if retained is not None and isinstance(base._edge.node, GradientNode):
+            base._edge.node.retains[base._edge.output] = retained
     base._generation += 1
 
 

@@ -1,4 +1,4 @@
-"""``Variable``: PyTorch's name for a tensor that may require grad, from the time when tensors could not."""
+"""``Variable``: PyTorch's older name for a tensor that may require grad."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class _VariableType(type):
 
 
 class Variable(metaclass=_VariableType):
-    """The tensor itself, as a leaf that requires grad where asked for; every tensor is an instance.
+    """The tensor itself, as a leaf that requires grad with ``requires_grad=True``; every tensor is an instance.
 
     >>> import weft as wf
     >>> isinstance(wf.autograd.Variable(wf.ones(2)), wf.Tensor)

@@ -1,6 +1,6 @@
-"""Random numbers: a generator a device, seeded by ``manual_seed``; the same seed gives the same numbers everywhere."""
+"""Random numbers: a generator for each device, seeded by ``manual_seed``; a seed gives the same numbers everywhere."""
 
-import weft.tensors  # noqa: F401  (first, whichever module is asked for: tensors have methods of this package)
+import weft.tensors  # noqa: F401  (first, whichever module is imported: tensors have methods of this package)
 from weft.random.choosing import multinomial
 from weft.random.draws import (
     bernoulli,

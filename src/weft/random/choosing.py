@@ -1,4 +1,4 @@
-"""``multinomial``: places drawn with probabilities, by the order of exponential clocks or by a cumulative sum."""
+"""``multinomial``: indices drawn with probabilities, by exponential variables or by a cumulative sum."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def multinomial(
     generator: Generator | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Places drawn with the weights of each row: (n) gives (num_samples), (m, n) gives (m, num_samples), int64.
+    """Draw indices with the weights of each row: (n) gives (num_samples), (m, n) gives (m, num_samples), int64.
 
-    Without ``replacement`` no place is drawn twice. Weights that are negative, infinite or NaN, rows that sum to 0, and
-    too few weights above 0 raise ``ArgumentError``, for which the device is read; in a traced function they do not.
+    Without ``replacement`` no index is drawn twice. Weights that are negative, infinite or NaN, rows that sum to 0, and
+    too few weights above 0 raise ``ArgumentError``; the check reads the device, and is left out in a traced function.
 
     >>> import weft as wf
     >>> wf.multinomial(wf.tensor([0.0, 3.0, 0.0]), 2, replacement=True)
@@ -49,21 +49,22 @@ def multinomial(
     if interpreter_stack()[0].executes and weights.numel():
         _check(weights, 1 if replacement else num_samples)
     if replacement:
-        found = _with_replacement(weights, num_samples, generator)
+        indices = _with_replacement(weights, num_samples, generator)
     else:
-        clocks = -(
+        exponential = -(
             -rand(*weights.shape, dtype=weights.dtype, device=str(weights.device), generator=generator)
         ).log1p()
-        # the first to ring; a place without weight never does
-        times = (clocks / weights).masked_fill(weights == 0, float("inf"))
-        found = times.topk(num_samples, -1, largest=False).indices
-    return found if out is None else out.copy_(found)
+        # the smallest of the exponential variables of these rates; an index without weight is never drawn
+        times = (exponential / weights).masked_fill(weights == 0, float("inf"))
+        indices = times.topk(num_samples, -1, largest=False).indices
+    return indices if out is None else out.copy_(indices)
 
 
 def _check(weights: Tensor, least: int) -> None:
-    right = (weights >= 0) & weights.isfinite()
+    """Raise ``ArgumentError`` for invalid weights, or fewer than ``least`` above 0 in a row."""
+    valid = (weights >= 0) & weights.isfinite()
     enough = (weights > 0).sum(-1) >= least
-    if not bool((right.all() & enough.all()).item()):
+    if not bool((valid.all() & enough.all()).item()):
         raise ArgumentError(
             mistake("multinomial", "input", "weights that are negative, not finite, or too few above 0",
                     f"finite weights of 0 or more, in each row at least {least} above 0")
@@ -71,13 +72,13 @@ def _check(weights: Tensor, least: int) -> None:
 
 
 def _with_replacement(weights: Tensor, count: int, generator: Generator | None) -> Tensor:
-    """Where uniform numbers fall into the cumulative sum; never behind the last place that has weight."""
+    """Draw indices by uniform numbers in the cumulative sum, at most the last index with a weight above 0."""
     ends = weights.cumsum(-1)
     shape = (*weights.shape[:-1], count)
     points = (
         rand(*shape, dtype=weights.dtype, device=str(weights.device), generator=generator) * ends[..., -1:]
     )
-    places = FUNCTIONS["searchsorted"].function(ends, points, right=True)
+    indices = FUNCTIONS["searchsorted"].function(ends, points, right=True)
     last = (arange(weights.shape[-1], device=str(weights.device)) * (weights > 0)).amax(-1, keepdim=True)
-    found: Tensor = places.minimum(last)
-    return found
+    bounded: Tensor = indices.minimum(last)
+    return bounded

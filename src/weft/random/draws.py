@@ -36,7 +36,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def drawing(function: F) -> F:
-    """A public function that draws: its arguments are normalised, PyTorch's memory options are taken."""
+    """Decorate a public function that draws: its arguments are normalised, PyTorch's memory options are accepted."""
     return checked(function, neutral=("layout", "pin_memory", "memory_format"))
 
 
@@ -52,6 +52,7 @@ def _draw(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
+    """Run an op that draws, with the counters of a generator, into a new tensor or ``out``."""
     kind = dtype if given is None else data_type(where, given)
     if out is not None:
         device, kind = _from_out(where, out, device, given, requires_grad)
@@ -75,7 +76,7 @@ def _draw(
 
 
 def _from_out(where: str, out: Any, device: Any, dtype: Any, requires_grad: bool) -> tuple[str, DType]:
-    """Device and dtype of a given tensor, with which what else is given agrees."""
+    """Return device and dtype of ``out``; an error where ``device`` or ``dtype`` name others."""
     check_given(where, (out,), ())
     if requires_grad:
         raise ArgumentError(mistake(where, "requires_grad", True, "False with out="))
@@ -95,7 +96,7 @@ def rand(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Uniform numbers in [0, 1), float32 unless given; drawn from ``generator`` or the device's own."""
+    """Draw uniform numbers in [0, 1), float32 by default, from ``generator`` or the device's default."""
     shape, options = sizes("rand", size), (generator, out, dtype, device, requires_grad)
     return _draw("random_uniform", "rand", shape, (0.0, 1.0), dtypes.default_float(), *options)
 
@@ -109,7 +110,7 @@ def randn(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Normal numbers of mean 0 and deviation 1, float32 unless given; drawn from ``generator`` or the device's own."""
+    """Draw normal numbers of mean 0 and deviation 1, float32 by default, from ``generator`` or the device's default."""
     shape, options = sizes("randn", size), (generator, out, dtype, device, requires_grad)
     return _draw("random_normal", "randn", shape, (0.0, 1.0), dtypes.default_float(), *options)
 
@@ -126,7 +127,7 @@ def normal(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Normal numbers of a mean and a standard deviation."""
+    """Draw normal numbers of a mean and a standard deviation, float32 by default."""
     if not std >= 0:
         raise ArgumentError(mistake("normal", "std", std, "0 or more"))
     shape, options = sizes("normal", (size,)), (generator, out, dtype, device, requires_grad)
@@ -147,7 +148,7 @@ def randint(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Uniform integers in [low, high): ``randint(10, (2, 3))`` counts from 0; int64 unless ``dtype`` says otherwise."""
+    """Draw uniform integers in [low, high), int64 by default; ``low`` is 0 in ``randint(10, (2, 3))``."""
     if isinstance(high, Sequence):
         low, size, high = 0, high, low
     elif high is None:
@@ -170,7 +171,7 @@ def rand_like(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Uniform numbers in [0, 1) with the shape, dtype and device of a tensor, unless given."""
+    """Draw uniform numbers in [0, 1) with the shape, dtype and device of a tensor, unless given."""
     place, kind = str(input.device) if device is None else device, dtype or input.dtype
     return rand(*input.shape, generator=generator, dtype=kind, device=place, requires_grad=requires_grad)
 
@@ -184,14 +185,14 @@ def randn_like(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Normal numbers with the shape, dtype and device of a tensor, unless given."""
+    """Draw normal numbers with the shape, dtype and device of a tensor, unless given."""
     place, kind = str(input.device) if device is None else device, dtype or input.dtype
     return randn(*input.shape, generator=generator, dtype=kind, device=place, requires_grad=requires_grad)
 
 
 @drawing
 def bernoulli(input: Tensor, *, generator: Generator | None = None, out: Tensor | None = None) -> Tensor:
-    """1 with the probability that each element gives, else 0; dtype as ``input``."""
+    """Draw 1 with the probability that each element gives, else 0; the dtype is that of ``input``."""
     checked_tensor("bernoulli", "input", input)
     floating("bernoulli", "input", input.dtype)
     drawn = rand(input.shape, device=str(input.device), generator=generator)
@@ -204,7 +205,7 @@ def bernoulli(input: Tensor, *, generator: Generator | None = None, out: Tensor 
 def randperm(
     n: int, *, generator: Generator | None = None, out: Tensor | None = None, device: str | None = None
 ) -> Tensor:
-    """The numbers 0 to n - 1 in random order, as int64; drawn on the host from the generator's key and counter."""
+    """Return the numbers 0 to n - 1 in random order, int64; drawn on the host from the generator's key and counter."""
     count = integer("randperm", "n", n)
     if count < 0:
         raise ArgumentError(mistake("randperm", "n", n, "0 or more"))
@@ -220,20 +221,20 @@ def randperm(
         raise UnsupportedError(
             "randperm: is drawn on the host, expected outside of a function that vmap maps; pass it in, or sort rand(n)"
         )
-    own = generator or default_generator(name)
-    _, low, high = own.take(max(count, 1))
-    source = numpy.random.Generator(numpy.random.Philox(key=own.initial_seed(), counter=low | high << 32))
+    used = generator or default_generator(name)
+    _, low, high = used.take(max(count, 1))
+    source = numpy.random.Generator(numpy.random.Philox(key=used.initial_seed(), counter=low | high << 32))
     with host_memory("randperm", "n", n):
-        places = source.permutation(count)
-    made = tensor(places, dtype=dtypes.int64, device=name)
+        permutation = source.permutation(count)
+    made = tensor(permutation, dtype=dtypes.int64, device=name)
     return made if out is None else out.copy_(made)
 
 
 @drawing
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Elements zeroed with probability ``p`` and the rest scaled by 1 / (1 - p), while ``training``.
+    """Zero elements with probability ``p`` and scale the rest by 1 / (1 - p), while ``training``.
 
-    ``inplace`` overwrites the elements of ``input`` and gives it.
+    ``inplace`` overwrites the elements of ``input`` and returns it.
     """
     checked_tensor("dropout", "input", input)
     if not 0.0 <= p <= 1.0:

@@ -1,4 +1,4 @@
-"""Tensors overwritten with random numbers: what ``Tensor.uniform_``, ``nn.init`` and their like draw with."""
+"""Functions that overwrite tensors with random numbers, for ``Tensor.uniform_``, ``nn.init`` and others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def drawn(
     where: str, op: str, like: Tensor, bounds: tuple[Any, Any], generator: Generator | None = None
 ) -> Tensor:
-    """Numbers of an op that draws, with a tensor's shape and type, from ``generator`` or its device's own."""
+    """Run an op that draws, with the shape, type and device of ``like``."""
     device = str(like.device)
     source = generator or default_generator(device)
     if source.device != device:
@@ -29,32 +29,32 @@ def drawn(
     return made
 
 
-def _fits(where: str, tensor: Tensor) -> None:
+def _require_float(where: str, tensor: Tensor) -> None:
     floating(where, "the tensor", tensor.dtype)
 
 
 def uniform_(tensor: Tensor, start: float, to: float, generator: Generator | None) -> Tensor:
-    """Uniform numbers in [start, to)."""
-    _fits("uniform_", tensor)
+    """Overwrite a tensor with uniform numbers in [start, to)."""
+    _require_float("uniform_", tensor)
     if not start <= to:
         raise ArgumentError(mistake("uniform_", "to", to, f"at least {start}"))
     return tensor.copy_(drawn("uniform_", "random_uniform", tensor, (float(start), float(to)), generator))
 
 
 def normal_(tensor: Tensor, mean: float, std: float, generator: Generator | None) -> Tensor:
-    """Normal numbers."""
-    _fits("normal_", tensor)
+    """Overwrite a tensor with normal numbers."""
+    _require_float("normal_", tensor)
     if not std >= 0:
         raise ArgumentError(mistake("normal_", "std", std, "0 or more"))
     return tensor.copy_(drawn("normal_", "random_normal", tensor, (float(mean), float(std)), generator))
 
 
 MANTISSA = {"float16": 11, "bfloat16": 8, "float32": 24}
-"""Bits of the whole numbers that a type holds one by one."""
+"""The bits of the consecutive integers that a type holds exactly."""
 
 
 def random_(tensor: Tensor, start: int, to: int | None, generator: Generator | None) -> Tensor:
-    """Uniform whole numbers in [start, to)."""
+    """Overwrite a tensor with uniform integers in [start, to)."""
     dtype = tensor.dtype
     if dtype.kind == "bool":
         start, to = 0, 2
@@ -74,28 +74,28 @@ def random_(tensor: Tensor, start: int, to: int | None, generator: Generator | N
 
 
 def _uniform(where: str, tensor: Tensor, generator: Generator | None) -> Tensor:
-    _fits(where, tensor)
+    _require_float(where, tensor)
     return drawn(where, "random_uniform", tensor, (0.0, 1.0), generator)
 
 
 def exponential_(tensor: Tensor, lambd: float, generator: Generator | None) -> Tensor:
-    """-log(1 - u) / lambd of uniform u."""
+    """Overwrite a tensor with -log(1 - u) / lambd of uniform u."""
     if not lambd > 0:
         raise ArgumentError(mistake("exponential_", "lambd", lambd, "above 0"))
     return tensor.copy_((-_uniform("exponential_", tensor, generator)).log1p() / -float(lambd))
 
 
 def cauchy_(tensor: Tensor, median: float, sigma: float, generator: Generator | None) -> Tensor:
-    """Median + sigma tan(pi (u - 1/2)) of uniform u."""
+    """Overwrite a tensor with median + sigma tan(pi (u - 1/2)) of uniform u."""
     if not sigma > 0:
         raise ArgumentError(mistake("cauchy_", "sigma", sigma, "above 0"))
-    turned = ((_uniform("cauchy_", tensor, generator) - 0.5) * math.pi).tan()
-    return tensor.copy_(turned * float(sigma) + float(median))
+    tangents = ((_uniform("cauchy_", tensor, generator) - 0.5) * math.pi).tan()
+    return tensor.copy_(tangents * float(sigma) + float(median))
 
 
 def log_normal_(tensor: Tensor, mean: float, std: float, generator: Generator | None) -> Tensor:
-    """Exponentials of normal numbers."""
-    _fits("log_normal_", tensor)
+    """Overwrite a tensor with exponentials of normal numbers."""
+    _require_float("log_normal_", tensor)
     if not std > 0:
         raise ArgumentError(mistake("log_normal_", "std", std, "above 0"))
     bounds = (float(mean), float(std))
@@ -103,7 +103,7 @@ def log_normal_(tensor: Tensor, mean: float, std: float, generator: Generator | 
 
 
 def geometric_(tensor: Tensor, p: float, generator: Generator | None) -> Tensor:
-    """The number of trials up to the first success."""
+    """Overwrite a tensor with numbers of trials up to the first success."""
     if not 0 < p < 1:
         raise ArgumentError(mistake("geometric_", "p", p, "in (0, 1)"))
     logs = (-_uniform("geometric_", tensor, generator)).log1p()
@@ -111,7 +111,7 @@ def geometric_(tensor: Tensor, p: float, generator: Generator | None) -> Tensor:
 
 
 def bernoulli_(tensor: Tensor, p: Any, generator: Generator | None) -> Tensor:
-    """1 with probability ``p``, a number or a tensor that broadcasts to the shape, else 0."""
+    """Overwrite a tensor with 1 with probability ``p`` (a number, or a tensor that broadcasts to the shape), else 0."""
     if isinstance(p, int | float) and not 0 <= p <= 1:
         raise ArgumentError(mistake("bernoulli_", "p", p, "a probability in [0, 1]"))
     like = (

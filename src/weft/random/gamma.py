@@ -1,9 +1,9 @@
-"""Gamma variables, drawn by their logarithms, with the gradient to their shape parameter.
+"""Logarithms of gamma variables, with the gradient to their shape parameter.
 
-Drawn by Marsaglia and Tsang (*A simple method for generating gamma variables*, 2000): of ``ATTEMPTS`` proposals for
-each element, whose numbers are counters of the generator, the first that is accepted. At least 95% of the proposals
-are, so that none is with probability below 1e-15; then the first proposal stays. Logarithms hold what a float cannot:
-a variable of shape 0.001 is often below 1e-300.
+The method is that of Marsaglia and Tsang (*A simple method for generating gamma variables*, 2000). Each element has
+``ATTEMPTS`` proposals, drawn with counters of the generator, and takes the first that is accepted. At least 95% of the
+proposals are accepted, so that all are rejected with a probability below 1e-15; the element then takes the first
+proposal. Variables are drawn as logarithms, since a variable of shape 0.001 is often below 1e-300.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from weft.tensors.creation import arange
 from weft.tensors.tensor import Tensor
 
 ATTEMPTS = 12
-"""Proposals for each element: a fixed number, so that a draw has its counters whatever the numbers are."""
+"""Proposals for each element: a fixed number, so that the count of counters does not depend on the numbers drawn."""
 
 
 def log_gamma_variables(shape: Tensor) -> Tensor:
-    """The logarithms of gamma variables of rate 1, one for each element of ``shape``, with gradients to it."""
+    """Draw the logarithm of a gamma variable of rate 1 for each element of ``shape``, with gradients to ``shape``."""
     made: Tensor = _LogGamma.apply(shape)
     return made
 
 
-def _drawn(shape: Tensor) -> Tensor:
+def _draw(shape: Tensor) -> Tensor:
+    """Draw the logarithms of gamma variables, without history."""
     where, size = FUNCTIONS["where"].function, (ATTEMPTS, *shape.shape)
     options: dict[str, Any] = {"dtype": shape.dtype, "device": str(shape.device)}
     boosted = shape < 1
@@ -39,20 +40,20 @@ def _drawn(shape: Tensor) -> Tensor:
     bound = normal * normal / 2 - d * logarithm.expm1() + d * logarithm
     accepted = positive.logical_and(rand(size, **options).log() < bound)
     first = accepted.to(dtypes.int32).argmax(0, True)
-    found: Tensor = d.log() + logarithm.gather(0, first).squeeze(0)
+    drawn: Tensor = d.log() + logarithm.gather(0, first).squeeze(0)
     share = (-rand(shape.shape, **options)).log1p()
-    return where(boosted, found + share / shape, found)  # type: ignore[no-any-return]
+    return where(boosted, drawn + share / shape, drawn)  # type: ignore[no-any-return]
 
 
 NODES, STEP, START = 72, 0.11, -3.7
 
 
 def log_slope(shape: Tensor, logarithm: Tensor) -> Tensor:
-    """The derivative of a gamma variable's logarithm with respect to its shape, its probability held (Figurnov 2018).
+    """Return the derivative of a gamma variable's logarithm to its shape at constant probability (Figurnov 2018).
 
-    It is the integral of (log t - digamma(shape)) over the density's tail that is away from its mode, over the density
-    at the variable. The trapezoidal rule in y, where t is exp(-s) or exp(s) times the variable and s is proportional
-    to exp(y - exp(-y)), gives it to five digits or more (Takahasi and Mori 1974).
+    The derivative is the integral of (log t - digamma(shape)) over the density's tail that does not contain the mode,
+    divided by the density at the variable. It is computed by the trapezoidal rule in y, where t is exp(-s) or exp(s)
+    times the variable and s is proportional to exp(y - exp(-y)), to five digits or more (Takahasi and Mori 1974).
     """
     where = FUNCTIONS["where"].function
     options: dict[str, Any] = {"dtype": shape.dtype, "device": str(shape.device)}
@@ -79,7 +80,7 @@ class _LogGamma(Function):
     def forward(ctx: Any, shape: Tensor) -> Tensor:
         wide = shape.float() if shape.dtype.itemsize < 4 else shape
         with no_grad():
-            made = _drawn(wide.detach()).to(shape.dtype)
+            made = _draw(wide.detach()).to(shape.dtype)
         ctx.save_for_backward(shape, made)
         return made
 
@@ -87,5 +88,5 @@ class _LogGamma(Function):
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         shape, made = ctx.saved_tensors
         wide = shape.float() if shape.dtype.itemsize < 4 else shape
-        found: Tensor = grad * log_slope(wide, made.to(wide.dtype)).to(shape.dtype)
-        return found
+        gradient: Tensor = grad * log_slope(wide, made.to(wide.dtype)).to(shape.dtype)
+        return gradient

@@ -1,7 +1,8 @@
-"""``Generator``: a key and a 64-bit counter. Each random op takes the next part of the counter's range.
+"""``Generator``: a key and a 64-bit counter. Each random op takes the next range of counters.
 
-The state is a tensor on the device; what ops have taken since it was written is kept on the host, so that drawing
-writes nothing. A trace folds the host's part in first, counts from 0 inside, and moves the state on at its end.
+The state is a tensor on the device. The number of counters taken since the state was written is kept on the host, so
+that drawing writes nothing. A trace first adds the host's count to the state, counts from 0 inside, and advances the
+state at its end.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ if TYPE_CHECKING:
 _SEED_BITS = 64
 
 Seed = int
-"""Of any size: it is taken modulo 2**64."""
+"""An integer of any size, taken modulo 2**64."""
 
 samples: ContextVar[Callable[[], int] | None] = ContextVar("weft_samples", default=None)
-"""Where functions are mapped over samples: for how many each draw is, or an error where drawing is not allowed."""
+"""Set by ``vmap``: a function that returns for how many samples each draw is, or raises where none is allowed."""
 
 
 @argument_class("a Generator")
@@ -64,7 +65,7 @@ class Generator(Checked):
         self._seed = state["seed"]
 
     def manual_seed(self, seed: Seed) -> Generator:
-        """Start anew from a seed (taken modulo 2**64); gives the generator."""
+        """Restart from a seed (taken modulo 2**64); returns the generator."""
         refuse_tracing("manual_seed", "seed before the call")
         return self._start(integer("manual_seed", "seed", seed) % 2**_SEED_BITS)
 
@@ -74,20 +75,20 @@ class Generator(Checked):
         return self
 
     def initial_seed(self) -> int:
-        """The seed that the generator was started from."""
+        """Return the seed that the generator was started from."""
         return self._seed
 
     def seed(self) -> int:
-        """Start anew from a seed of the operating system; gives it."""
+        """Restart from a seed of the operating system; returns the seed."""
         number = int.from_bytes(os.urandom(8), "little")
         self.manual_seed(number)
         return number
 
     def state(self) -> Tensor:
-        """The state on the device: key low, key high, counter low, counter high."""
+        """Return the state on the device: key low, key high, counter low, counter high."""
         if self._state is None:
             words = [self._seed & 0xFFFFFFFF, self._seed >> 32, 0, 0]
-            with executing():  # where a function is transformed, the state is none of its values
+            with executing():  # the state is no value of a function that is being transformed
                 self._state = tensor(words, dtype=dtypes.uint32, device=self.device)
         return self._state
 
@@ -98,9 +99,10 @@ class Generator(Checked):
         return bool(getattr(device, "disposed", False))
 
     def take(self, count: int) -> tuple[Tensor, int, int]:
-        """The next ``count`` counters: the state, and where they start beyond its counter, as two 32-bit words.
+        """Take the next ``count`` counters, times the number of samples where a call is mapped over samples.
 
-        Where a call stands for many samples (``samples``), so many times as many.
+        Returns:
+            The state, and the offset of the first counter from the state's counter, as two 32-bit words.
         """
         drawn_for = samples.get()
         count = count if drawn_for is None else count * drawn_for()
@@ -109,16 +111,20 @@ class Generator(Checked):
             return self.state(), start & 0xFFFFFFFF, start >> 32
 
     def get_state(self) -> list[int]:
-        """Key and counter, as four 32-bit words; ``set_state`` continues from there."""
+        """Return key and counter as four 32-bit words, from which ``set_state`` continues."""
         with self._lock:
-            if self._state is None:  # nothing lies on the device yet
-                return [word for one in (self._seed, self._offset) for word in (one & 0xFFFFFFFF, one >> 32)]
+            if self._state is None:  # there is no state on the device yet
+                return [
+                    word
+                    for number in (self._seed, self._offset)
+                    for word in (number & 0xFFFFFFFF, number >> 32)
+                ]
         self.fold()
         words: list[int] = self.state().tolist()
         return words
 
     def set_state(self, words: list[int]) -> Generator:
-        """Continue from what ``get_state`` gave."""
+        """Continue from the words that ``get_state`` returned."""
         refuse_tracing("set_state", "set the state before the call")
         if len(words) != 4 or any(not 0 <= word < 2**32 for word in words):
             raise ArgumentError(mistake("set_state", "words", words, "four integers of 32 bits"))
@@ -128,13 +134,13 @@ class Generator(Checked):
         return self
 
     def standing(self) -> tuple[Tensor | None, int]:
-        """Where the generator stands: the state, and how many counters were taken since it was written."""
+        """Return the state, and how many counters were taken since the state was written."""
         with self._lock:
             return self._state, self._offset
 
     @contextmanager
     def rewound(self, state: Tensor, offset: int) -> Iterator[None]:
-        """Draw from where the generator stood once; afterwards it goes on from where it was."""
+        """Draw from an earlier position within this context; afterwards continue from the present position."""
         with self._lock:
             before = self._state, self._offset
             self._state, self._offset = state, offset
@@ -145,18 +151,18 @@ class Generator(Checked):
                 self._state, self._offset = before
 
     def step_back(self, offset: int) -> None:
-        """Stand again where ``offset`` counters were taken since the state was written."""
+        """Return to the position at which ``offset`` counters were taken since the state was written."""
         with self._lock:
             self._offset = offset
 
     def give_back(self) -> int:
-        """How many counters were taken since the state was written; the host's count starts at 0 again."""
+        """Return how many counters were taken since the state was written, and reset the host's count to 0."""
         with self._lock:
             taken, self._offset = self._offset, 0
             return taken
 
     def fold(self) -> None:
-        """Bring the part of the counter that the host keeps into the state on the device."""
+        """Add the host's count to the counter in the state on the device."""
         offset = self.give_back()
         if offset:
             with self._lock:
@@ -168,23 +174,23 @@ _alive: WeakSet[Generator] = WeakSet()
 _defaults: dict[str, Generator] = {}
 _defaults_lock = threading.Lock()
 _current_seed = int.from_bytes(os.urandom(8), "little")
-_standing_in: ContextVar[Generator | None] = ContextVar("weft_generator", default=None)
+_override: ContextVar[Generator | None] = ContextVar("weft_generator", default=None)
 
 
 @contextmanager
 def drawing_from(generator: Generator) -> Iterator[None]:
-    """Within it random functions that are given no generator draw from this one, on its device."""
-    token = _standing_in.set(generator)
+    """Within this context, draw from ``generator`` on its device where a random function is given no generator."""
+    token = _override.set(generator)
     try:
         yield
     finally:
-        _standing_in.reset(token)
+        _override.reset(token)
 
 
 def default_generator(device: str | None = None) -> Generator:
-    """The generator that random functions use on a device where they are given none."""
+    """Return the generator that random functions on a device use by default."""
     name = (devices.default() if device is None else devices.open(device)).name
-    other = _standing_in.get()
+    other = _override.get()
     if other is not None and other.device == name:
         return other
     with _defaults_lock:
@@ -194,9 +200,9 @@ def default_generator(device: str | None = None) -> Generator:
 
 
 def order_generator() -> Generator:
-    """The generator that orders data where none is given; it draws on the host and is apart from the devices'.
+    """Return the default generator for the order of data, which draws on the host and is not a device's.
 
-    So the order depends on the seed alone, not on where a model computes or on what was drawn there before.
+    The order depends on the seed alone, not on the device of a model or on earlier draws there.
     """
     with _defaults_lock:
         if "order" not in _defaults:
@@ -206,7 +212,7 @@ def order_generator() -> Generator:
 
 @lazily_checked
 def manual_seed(seed: Seed) -> Generator:
-    """Start the generators of all devices from one seed; gives that of the default device."""
+    """Restart the generators of all devices from one seed; returns that of the default device."""
     global _current_seed
     number = integer("manual_seed", "seed", seed) % 2**_SEED_BITS
     with _defaults_lock:
@@ -217,32 +223,32 @@ def manual_seed(seed: Seed) -> Generator:
 
 
 def initial_seed() -> int:
-    """The seed that the default generators were started from."""
+    """Return the seed that the default generators were started from."""
     return _current_seed
 
 
 def seed() -> int:
-    """Start the generators of all devices from a seed of the operating system; gives it."""
+    """Restart the generators of all devices from a seed of the operating system; returns the seed."""
     number = int.from_bytes(os.urandom(8), "little")
     manual_seed(number)
     return number
 
 
 def all_generators() -> list[Generator]:
-    """Every generator that is alive, without those whose state went with a device that was lost or disposed."""
+    """Return all existing generators, without those whose state lies on a lost or disposed device."""
     return [generator for generator in _alive if not generator.stranded]
 
 
 def default_generators() -> dict[str, Generator]:
-    """The generators that random functions use where they are given none: by device, and ``"order"``."""
+    """Return the default generators by device, and that of the order of data as ``"order"``."""
     with _defaults_lock:
         return {name: generator for name, generator in _defaults.items() if not generator.stranded}
 
 
 def set_default_generators(states: Mapping[str, Sequence[int]]) -> None:
-    """Continue from the states of all default generators, but for those of devices that are not there.
+    """Continue all default generators from states; those of devices that do not exist here are left out.
 
-    Raises ``ArgumentError`` where a state is none; nothing changes then.
+    Raises ``ArgumentError`` for an invalid state; nothing changes then.
     """
     generators = {}
     for name, words in states.items():
@@ -255,5 +261,5 @@ def set_default_generators(states: Mapping[str, Sequence[int]]) -> None:
 
 
 def is_default(generator: Generator) -> bool:
-    """Whether it is one that random functions use where they are given none."""
+    """Return whether a generator is a default generator."""
     return any(default is generator for default in _defaults.values())
