@@ -31,13 +31,13 @@ def test_attributes_equal_torch(device: Any) -> None:
         lambda t: t[:, 0].expand(5, 2, 4),
         lambda t: t[0, 1, 2],
     ):
-        one, other = view(x), view(theirs)
-        assert one.shape == tuple(other.shape)
-        assert one.stride() == other.stride()
-        assert one.storage_offset() == other.storage_offset()
-        assert one.is_contiguous() == other.is_contiguous()
-        assert (one.ndim, one.dim(), one.numel()) == (other.ndim, other.dim(), other.numel())
-        assert one.size() == tuple(other.size())
+        ours, expected = view(x), view(theirs)
+        assert ours.shape == tuple(expected.shape)
+        assert ours.stride() == expected.stride()
+        assert ours.storage_offset() == expected.storage_offset()
+        assert ours.is_contiguous() == expected.is_contiguous()
+        assert (ours.ndim, ours.dim(), ours.numel()) == (expected.ndim, expected.dim(), expected.numel())
+        assert ours.size() == tuple(expected.size())
     assert (x.size(-1), x.stride(0), x.stride(-2), x.element_size()) == (4, 12, 4, 4)
     for name in ("size", "stride"):
         with pytest.raises(IndexOutOfRangeError, match=f"{name}: dim is 3, expected in"):
@@ -76,8 +76,14 @@ def test_python_protocols(device: Any) -> None:
     assert [row.tolist() for row in x] == [[1.0, 2.0], [3.0, 4.0]]
     assert 3.0 in x
     assert 9.0 not in x
-    one = wf.tensor(2.5, device=device.name)
-    assert (float(one), int(one), bool(one), f"{one:.2f}", one.item()) == (2.5, 2, True, "2.50", 2.5)
+    number = wf.tensor(2.5, device=device.name)
+    assert (float(number), int(number), bool(number), f"{number:.2f}", number.item()) == (
+        2.5,
+        2,
+        True,
+        "2.50",
+        2.5,
+    )
     assert [10, 20, 30][wf.tensor(1, device=device.name)] == 20
     assert range(wf.tensor(3, device=device.name)) == range(3)
     assert len({x, x}) == 1
@@ -85,9 +91,9 @@ def test_python_protocols(device: Any) -> None:
     np.testing.assert_array_equal(np.asarray(x), [[1, 2], [3, 4]])
     assert np.array(x, dtype="float64").dtype == np.float64
     for call, error in (
-        (lambda: len(one), TypeError),
-        (lambda: list(one), TypeError),
-        (lambda: [1][one], TypeError),
+        (lambda: len(number), TypeError),
+        (lambda: list(number), TypeError),
+        (lambda: [1][number], TypeError),
     ):
         with pytest.raises(error):
             call()

@@ -1,4 +1,4 @@
-"""Tensors larger than a binding, on a device whose limit is made small: windows, pieces, and what is left out."""
+"""Tensors larger than a binding, on a device with a small limit: windows, pieces, and unsupported operations."""
 
 from __future__ import annotations
 
@@ -157,17 +157,17 @@ CUT: dict[str, tuple[Callable[..., Any], tuple[numpy.ndarray, ...]]] = {
 
 @pytest.mark.parametrize("name", CUT)
 def test_cut_into_pieces(small: str, name: str) -> None:
-    """The same as on the cpu, whole; with the gradients where there are some."""
+    """The results and gradients are those of the cpu, which computes on the whole tensors."""
     call, arrays = CUT[name]
     found = []
     for where in ("cpu", small):
         given = [wf.tensor(array, device=where) for array in arrays]
-        for one in given:
-            if one.is_floating_point():
-                one.requires_grad_()
+        for tensor in given:
+            if tensor.is_floating_point():
+                tensor.requires_grad_()
         result = call(*given)
         results = list(result) if isinstance(result, tuple) else [result]
-        values = [one.detach().numpy() for one in results]
+        values = [value.detach().numpy() for value in results]
         if name in DIFFERENTIABLE:
             (results[0] * 0.5).backward(wf.ones(*results[0].shape, device=where))
             values += [value.grad.numpy() for value in given if value.grad is not None]
@@ -180,7 +180,7 @@ DIFFERENTIABLE = ("sum of columns", "mean", "softmax", "log_softmax", "cat", "lo
                   "cumsum", "gather", "layer_norm")  # fmt: skip
 
 
-def test_the_parts_of_a_fold_depend_on_sizes_alone(small: str) -> None:
+def test_the_parts_of_a_reduction_depend_on_sizes_alone(small: str) -> None:
     x = wf.tensor(array(*LONG), device=small)
     assert len({x.sum().item() for _ in range(3)} | {x.clone().sum().item()}) == 1
 
@@ -193,8 +193,8 @@ def test_random_numbers_are_those_of_the_whole(small: str, draw: str) -> None:
         expected = [call(*shape, device="cpu").numpy(), call(4, device="cpu").numpy()]
         wf.manual_seed(5)
         got = [call(*shape, device=small).numpy(), call(4, device=small).numpy()]
-        for one, other in zip(got, expected, strict=True):
-            numpy.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+        for values, reference in zip(got, expected, strict=True):
+            numpy.testing.assert_allclose(values, reference, rtol=1e-5, atol=1e-5)
 
 
 def test_dropout_drops_what_it_drops_on_the_whole(small: str) -> None:
@@ -210,8 +210,8 @@ def stepped(kind: str, where: str) -> tuple[Any, list[wf.Tensor]]:
     parameters = [wf.nn.Parameter(wf.tensor(array(*s, seed=at), device=where)) for at, s in enumerate(shapes)]
     options = {"momentum": 0.9} if kind == "SGD" else {}
     optimizer = getattr(wf.optim, kind)(parameters, lr=0.1, **options)
-    for at, one in enumerate(parameters):
-        one.grad = wf.tensor(array(*one.shape, seed=at + 9), device=where)
+    for at, parameter in enumerate(parameters):
+        parameter.grad = wf.tensor(array(*parameter.shape, seed=at + 9), device=where)
     return optimizer, parameters
 
 
@@ -234,7 +234,7 @@ def test_optimizers_in_pieces(small: str, kind: str) -> None:
         numpy.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_what_is_written_in_pieces_is_written_whole_or_not_at_all(small: str) -> None:
+def test_writes_in_pieces_happen_all_or_none(small: str) -> None:
     device = devices.open(small)
     optimizer, parameters = stepped("Adam", small)
     x = wf.tensor(array(50_000), device=small)
@@ -244,7 +244,7 @@ def test_what_is_written_in_pieces_is_written_whole_or_not_at_all(small: str) ->
         "step": (optimizer.step, [*parameters, *(s for p in parameters for s in optimizer.state[p].values())]),
     }  # fmt: skip
     for name, (call, written) in calls.items():
-        state = {str(at): one for at, one in enumerate(written)}
+        state = {str(at): tensor for at, tensor in enumerate(written)}
         device.synchronize()
         try:
             fail_everywhere(device, name, state, call)
@@ -254,7 +254,7 @@ def test_what_is_written_in_pieces_is_written_whole_or_not_at_all(small: str) ->
 
 @pytest.mark.webgpu
 def test_a_tensor_of_160_mib() -> None:
-    """Above the limit of a software driver, 128 MiB; on devices with larger bindings the same in one piece."""
+    """The tensor exceeds the limit of a software driver, 128 MiB; devices with larger bindings do not split it."""
     rows, columns = 2560, 1 << 14
     wf.manual_seed(1)
     x = wf.randn(rows, columns, device=ADAPTER)
@@ -278,7 +278,7 @@ def test_a_tensor_of_160_mib() -> None:
     )
 
 
-def test_what_is_not_done_in_pieces_says_so_and_changes_nothing(small: str) -> None:
+def test_an_op_that_cannot_be_split_raises_and_changes_nothing(small: str) -> None:
     a = array(50_000)
     x = wf.tensor(a, device=small)
     with pytest.raises(
@@ -331,7 +331,7 @@ def test_small_calls_take_one_step_beside_a_large_tensor(monkeypatch: pytest.Mon
     assert steps == [] and split == []
 
 
-def test_memory_is_given_back(small: str) -> None:
+def test_memory_of_pieces_is_freed(small: str) -> None:
     device = devices.open(small)
     x = wf.tensor(array(100_000), device=small)
     (x + 1).numpy()

@@ -1,4 +1,4 @@
-"""``print(tensor)`` against PyTorch's own text, for values of every kind, and what printing must not do."""
+"""``print(tensor)`` against PyTorch's text for values of every kind, and the limits of what printing reads."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_large_tensors_show_their_edges(shape: tuple[int, ...], device: Device) 
     assert without_device(made) == repr(torch.tensor(values))
 
 
-def test_edges_of_a_huge_tensor_are_cut_out_on_its_device(
+def test_edges_of_a_huge_tensor_are_copied_on_its_device(
     device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(printing, "READ_AT_MOST", 4000)
@@ -96,7 +96,7 @@ def test_edges_of_a_huge_tensor_are_cut_out_on_its_device(
     assert sum(read) < 1000 * 4  # 6 by 4 by 6 elements; nothing is read on cpu, whose memory is looked into
 
 
-def test_what_is_not_plain_is_said(device: Device) -> None:
+def test_device_dtype_and_history_are_printed(device: Device) -> None:
     place = "" if device.name == "cpu" else f", device='{device.name}'"
     x = wf.tensor([1.0, 2.0], device=device.name, requires_grad=True)
     assert repr(x) == f"tensor([1., 2.]{place}, requires_grad=True)"

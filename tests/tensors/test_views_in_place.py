@@ -27,13 +27,13 @@ class Program:
     pairs: list[tuple[Any, torch.Tensor]] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     target: torch.Tensor = field(default_factory=lambda: torch.zeros(1))
-    """PyTorch's tensor of the step under way."""
+    """PyTorch's tensor of the present step."""
 
     def pick(self) -> tuple[Any, torch.Tensor]:
         return self.draw(st.sampled_from(self.pairs))
 
     def both(self, what: str, call: Callable[[Any], Any], keep: bool = True) -> None:
-        """Run a step on one pair; both refuse it, or both do it."""
+        """Run a step on one pair; both libraries refuse it, or both do it."""
         at = self.draw(st.integers(0, len(self.pairs) - 1))
         self.log.append(f"{what} of {at}")
         ours, theirs = self.pairs[at]
@@ -45,11 +45,11 @@ class Program:
             if "overlap" in str(error) or "single memory location" in str(error):
                 self.log[-1] += " (not done: overlap)"
                 return
-            before = [from_weft(one).copy() for one, _ in self.pairs]
+            before = [from_weft(mine).copy() for mine, _ in self.pairs]
             with pytest.raises((RuntimeError, IndexError, ValueError)):
                 call(ours)
-            for (one, _), value in zip(self.pairs, before, strict=True):
-                np.testing.assert_array_equal(from_weft(one), value)
+            for (mine, _), value in zip(self.pairs, before, strict=True):
+                np.testing.assert_array_equal(from_weft(mine), value)
             self.log[-1] += " (refused)"
             return
         got = call(ours)
@@ -157,9 +157,9 @@ STEPS: tuple[Callable[[Program], None], ...] = (view_step, view_step, write_step
 
 def finish(program: Program, leaf: Any, their_leaf: torch.Tensor) -> None:
     """All values agree; then the gradients of a weighted sum of everything, or both refuse to go backward."""
-    for at, (one, other) in enumerate(program.pairs):
+    for at, (mine, theirs) in enumerate(program.pairs):
         np.testing.assert_allclose(
-            from_weft(one), other.detach().numpy(), rtol=1e-5, err_msg=f"{at}: {program.log}"
+            from_weft(mine), theirs.detach().numpy(), rtol=1e-5, err_msg=f"{at}: {program.log}"
         )
     wanted = [at for at, (_, other) in enumerate(program.pairs) if other.requires_grad and at]
     if not wanted:

@@ -1,4 +1,4 @@
-"""``Alike``: the part of ``Tensor`` that makes other tensors of its data type on its device (``new_zeros`` …)."""
+"""``Alike``: the part of ``Tensor`` that creates tensors of its data type on its device (``new_zeros`` …)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from weft.devices.base import HostDevice
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, mistake
 from weft.tensors.creation import empty, full, ones, tensor, zeros
-from weft.tensors.legacy import made, named_type, type_name
+from weft.tensors.legacy import construct, named_type, type_name
 
 if TYPE_CHECKING:
     from weft.tensors.tensor import Tensor
 
 
 def _size(where: str, given: tuple[Any, ...], size: Any) -> tuple[Any, ...]:
-    """Sizes by position, one after another or as one sequence, or by the name ``size``."""
+    """Return sizes given as arguments, as one sequence, or by the name ``size``."""
     if size is not None:
         if given:
             raise ArgumentError(mistake(where, "size", "given twice", "sizes once"))
@@ -24,13 +24,13 @@ def _size(where: str, given: tuple[Any, ...], size: Any) -> tuple[Any, ...]:
 
 
 class Alike:
-    """Tensors with the data type and on the device of this one, unless told otherwise."""
+    """Methods that create tensors with the data type and device of this tensor, unless others are given."""
 
     __slots__ = ()
 
     def _alike(self: Any, where: str, options: dict[str, Any]) -> dict[str, Any]:
-        """Options of a function that makes a tensor; those of PyTorch's that change nothing are dropped."""
-        found = {"dtype": options.pop("dtype", None) or self.dtype,
+        """Return the options of a creation function, without those of PyTorch's that change nothing."""
+        known = {"dtype": options.pop("dtype", None) or self.dtype,
                  "device": options.pop("device", None) or str(self.device),
                  "requires_grad": options.pop("requires_grad", False)}  # fmt: skip
         for name in ("layout", "pin_memory"):
@@ -39,14 +39,14 @@ class Alike:
             raise ArgumentTypeError(
                 mistake(where, "arguments", sorted(options), "size, dtype, device, requires_grad")
             )
-        return found
+        return known
 
     def new_empty(self, *given: Any, size: Any = None, **options: Any) -> Tensor:
-        """A tensor with undefined contents."""
+        """Return a tensor of the given sizes with undefined contents."""
         return empty(*_size("new_empty", given, size), **self._alike("new_empty", options))
 
     def new_zeros(self, *given: Any, size: Any = None, **options: Any) -> Tensor:
-        """Zeros.
+        """Return a tensor of zeros.
 
         >>> import weft as wf
         >>> wf.ones(2, dtype=wf.int32).new_zeros(3)
@@ -55,37 +55,37 @@ class Alike:
         return zeros(*_size("new_zeros", given, size), **self._alike("new_zeros", options))
 
     def new_ones(self, *given: Any, size: Any = None, **options: Any) -> Tensor:
-        """Ones."""
+        """Return a tensor of ones."""
         return ones(*_size("new_ones", given, size), **self._alike("new_ones", options))
 
     def new_full(self, size: Any, fill_value: Any, **options: Any) -> Tensor:
-        """One value."""
+        """Return a tensor filled with one value."""
         return full(size, fill_value, **self._alike("new_full", options))
 
     def new_tensor(self, data: Any, **options: Any) -> Tensor:
-        """A copy of data."""
+        """Return a tensor with a copy of ``data``."""
         return tensor(data, **self._alike("new_tensor", options))
 
     def new(self, *arguments: Any, device: str | None = None) -> Tensor:
-        """A tensor of sizes, with undefined contents, or of data: PyTorch's older form of ``new_empty``."""
-        return made(self._dtype(), arguments, device or self._place())
+        """Return a tensor of sizes, with undefined contents, or of data: PyTorch's older form of ``new_empty``."""
+        return construct(self._dtype(), arguments, device or self._place())
 
     def _dtype(self: Any) -> DType:
-        found: DType = self.dtype
-        return found
+        dtype: DType = self.dtype
+        return dtype
 
     def _place(self: Any) -> str:
         return str(self.device)
 
     def type(self: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
-        """The name of the type, ``"torch.FloatTensor"``; or the tensor converted to a data type.
+        """Return the name of the type, ``"torch.FloatTensor"``; or the tensor converted to a data type.
 
         ``dtype``: a data type, a constructor such as ``weft.LongTensor``, or its name.
         """
         return type_name(self) if dtype is None else self.to(named_type(dtype))
 
     def data_ptr(self: Any) -> int:
-        """The address of the first element; on a GPU a number that tensors on the same element share.
+        """Return the address of the first element; on a GPU a number that identifies the element.
 
         Raises ``UnsupportedError`` for a traced tensor, which has no memory.
         """
@@ -103,6 +103,6 @@ class Alike:
         return moved
 
     def get_device(self: Any) -> int:
-        """The number of the GPU that holds the tensor, -1 for ``cpu``."""
+        """Return the number of the GPU that holds the tensor, -1 for ``cpu``."""
         place: Any = self.device
         return -1 if place.type == "cpu" else int(place.index or 0)

@@ -1,7 +1,7 @@
-"""Arenas: tensors that are used together laid side by side in few buffers, so that one kernel can bind them all.
+"""Arenas: tensors that are used together share few buffers, so that one kernel can bind all of them.
 
-A kernel binds few buffers (8 by WebGPU's default limits), but as many tensors as lie in them. Optimizers put
-parameters and state together here when they are built; tensors keep their identity and their values.
+A kernel binds few buffers (8 by WebGPU's default limits), and any number of tensors in them. Optimizers move parameters
+and state into arenas when they are created; tensors keep their identity and their values.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LARGEST = "max-storage-buffer-binding-size"
 
 
 def scalar(value: float, device: str) -> Tensor:
-    """A 0-d tensor of the widest floating point type that a device has: a number that kernels read and hosts set."""
+    """Return a 0-d tensor of a device's widest floating point type: a number that the host sets and kernels read."""
     opened = devices.open(device)
     dtype = dtypes.float64 if opened.supports(dtypes.float64) else dtypes.float32
     return Tensor.wrap(from_numpy(numpy.array(value), dtype, opened))
@@ -31,8 +31,8 @@ def scalar(value: float, device: str) -> Tensor:
 def colocate(tensors: Iterable[Tensor]) -> None:
     """Move the storages of tensors into shared buffers, one for each device and dtype, split at the binding limit.
 
-    Values and identity stay; all views of a storage move with it. Nothing has changed if a device call fails.
-    Tensors on a device whose memory NumPy arrays may look into are left where they are: nothing is bound there.
+    Tensors keep their values and identity, and all views of a storage move with it. A failing device call changes
+    nothing. Tensors on a device whose memory NumPy arrays may share are not moved: kernels there bind no buffers.
     """
     groups: dict[tuple[Device, Any], dict[int, Storage]] = {}
     for tensor in tensors:
@@ -44,14 +44,14 @@ def colocate(tensors: Iterable[Tensor]) -> None:
 
 
 def move_together(device: Device, storages: Sequence[Storage]) -> None:
-    """Move storages side by side in their order, into as few buffers as a kernel can bind whole."""
+    """Move storages in their order into as few buffers as a kernel can bind whole."""
     for part in _parts(device, storages):
         if len(part) > 1:
             _move_together(device, part)
 
 
 def _parts(device: Device, storages: Sequence[Storage]) -> list[list[Storage]]:
-    """Runs of storages that fit one binding; a storage that is too large for company stays alone."""
+    """Return consecutive groups of storages, each of which fits one binding; a large storage is a group of its own."""
     limit = device.profile.limits.get(LARGEST, 1 << 27)
     parts: list[list[Storage]] = [[]]
     used = 0
@@ -74,7 +74,7 @@ def _move_together(device: Device, storages: Sequence[Storage]) -> None:
 
 
 def limit_bindings(tensors: Iterable[Tensor], movable: Sequence[Tensor]) -> None:
-    """Colocate ``movable`` where a kernel over all tensors would bind more buffers than their device allows."""
+    """Colocate ``movable`` if a kernel over all tensors would exceed the device's number of bindings."""
     buffers: set[int] = set()
     room = 1 << 30
     for tensor in (*tensors, *movable):

@@ -13,12 +13,12 @@ from weft.ops.registry.geometry import Geometry, contiguous_strides
 from weft.tensors.watch import watcher
 
 LAYOUTS = 65536
-"""Layouts with a number, at most; beyond that they are numbered anew, and calls on them prepared again."""
+"""The most layouts with a number; beyond it layouts are numbered anew, and calls on them prepared again."""
 
 _layouts: dict[tuple[Any, ...], int] = {}
 _numbers = itertools.count()
 types: dict[int, TensorType] = {}
-"""The types of layouts by their number, as far as they are known: the same object for all arrays of a layout."""
+"""The types of layouts by number: the same object for all arrays of a layout."""
 
 
 def layout_key(
@@ -48,7 +48,7 @@ def type_of_data(data: Any) -> TensorType:
 
 
 class Array:
-    """Shape, strides and offset (in elements) over a storage; immutable, the storage's bytes are not."""
+    """Shape, strides and offset (in elements) over a storage; immutable, apart from the bytes of its storage."""
 
     __slots__ = ("dtype", "key", "offset", "shape", "storage", "strides")
 
@@ -96,7 +96,7 @@ class Array:
         return self.storage.version
 
     def viewed(self, geometry: Geometry) -> Array:
-        """The same storage under another geometry."""
+        """Return the same storage under another geometry."""
         return Array(self.storage, self.dtype, geometry.shape, geometry.strides, geometry.offset)
 
     def __repr__(self) -> str:
@@ -104,12 +104,12 @@ class Array:
 
 
 def is_aligned(dtype: DType, offset: int) -> bool:
-    """Whether an element offset is a multiple of 4 elements and of 16 bytes."""
+    """Return whether an element offset is a multiple of 4 elements and of 16 bytes."""
     return offset == 0 or offset % max(4, 128 // dtype.bits) == 0
 
 
 def empty(device: Device, dtype: DType, shape: tuple[int, ...]) -> Array:
-    """A contiguous array with undefined contents; ``DTypeError`` where the device lacks the type."""
+    """Return a contiguous array with undefined contents; ``DTypeError`` where the device lacks the type."""
     require_support(device, dtype)
     count = 1
     for size in shape:
@@ -122,7 +122,7 @@ def empty(device: Device, dtype: DType, shape: tuple[int, ...]) -> Array:
 
 
 def require_support(device: Device, dtype: DType) -> None:
-    """``DTypeError`` where tensors of a type cannot live on a device."""
+    """Raise ``DTypeError`` where a device has no tensors of a type."""
     if not device.supports(dtype):
         raise DTypeError(
             f"dtype {dtype.name} is not available on device {device.name}, expected float32 or smaller; "

@@ -1,4 +1,4 @@
-"""``Conversions``: the part of ``Tensor`` that gives it another data type, device or shape like another's."""
+"""``Conversions``: the part of ``Tensor`` that converts to another data type, device, or shape of another tensor."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ bool_type = bool  # inside the class the name is a method
 
 
 class Conversions:
-    """``to`` and what is short for it."""
+    """``to`` and its short forms."""
 
     __slots__ = ()
 
@@ -32,10 +32,10 @@ class Conversions:
         copy: bool_type = False,
         memory_format: Any = None,
     ) -> Tensor:
-        """The tensor with another data type, on another device, or both; itself where nothing changes.
+        """Return the tensor with another data type, on another device, or both; itself where nothing changes.
 
         ``to(wf.float16)``, ``to("cpu")``, ``to("webgpu", wf.int32)``, ``to(other)``. ``non_blocking`` changes nothing:
-        copies are ordered with what comes after them. ``copy`` makes a new tensor in any case.
+        copies are ordered with later operations. ``copy`` makes a new tensor in any case.
         """
         accept_neutral("to", "memory_format", memory_format)
         flags = [argument for argument in args if isinstance(argument, bool_type)]  # non_blocking, copy
@@ -56,7 +56,7 @@ class Conversions:
         wanted = None if device is None else devices.open(device)
         moves = wanted is not None and wanted.name != str(self.device)
         if wanted is not None and moves and dtype is not None and not wanted.supports(self.dtype):
-            result = bind(OPS["cast"], result, dtype=dtype)  # float64 becomes what the other device has first
+            result = bind(OPS["cast"], result, dtype=dtype)  # first: the other device may lack float64
         if wanted is not None and moves:
             result = bind(OPS["transfer"], result, device=wanted.name, source=str(self.device))
         if dtype is not None and result.dtype is not dtype:
@@ -64,64 +64,64 @@ class Conversions:
         return bind(OPS["copy"], result) if copy and result is self else result
 
     def cpu(self) -> Tensor:
-        """The tensor on ``cpu``."""
+        """Return the tensor on ``cpu``."""
         return self.to("cpu")
 
     def type_as(self, other: Tensor) -> Tensor:
-        """The tensor with the data type of another."""
+        """Return the tensor with the data type of another."""
         return self.to(other.dtype)
 
     def float(self) -> Tensor:
-        """The tensor as float32."""
+        """Return the tensor as float32."""
         return self.to(dtypes.float32)
 
     def double(self) -> Tensor:
-        """The tensor as float64."""
+        """Return the tensor as float64."""
         return self.to(dtypes.float64)
 
     def half(self) -> Tensor:
-        """The tensor as float16."""
+        """Return the tensor as float16."""
         return self.to(dtypes.float16)
 
     def bfloat16(self) -> Tensor:
-        """The tensor as bfloat16."""
+        """Return the tensor as bfloat16."""
         return self.to(dtypes.bfloat16)
 
     def long(self) -> Tensor:
-        """The tensor as int64."""
+        """Return the tensor as int64."""
         return self.to(dtypes.int64)
 
     def int(self) -> Tensor:
-        """The tensor as int32."""
+        """Return the tensor as int32."""
         return self.to(dtypes.int32)
 
     def char(self) -> Tensor:
-        """The tensor as int8."""
+        """Return the tensor as int8."""
         return self.to(dtypes.int8)
 
     def byte(self) -> Tensor:
-        """The tensor as uint8."""
+        """Return the tensor as uint8."""
         return self.to(dtypes.uint8)
 
     def short(self) -> Tensor:
-        """The tensor as int16."""
+        """Return the tensor as int16."""
         return self.to(dtypes.int16)
 
     def bool(self) -> Tensor:
-        """The tensor as bool: what is nonzero is True."""
+        """Return the tensor as bool: nonzero elements are True."""
         return self.to(dtypes.bool_)
 
     def view_as(self: Any, other: Tensor) -> Tensor:
-        """A view with the shape of another tensor."""
+        """Return a view with the shape of another tensor."""
         made: Tensor = self.view(*other.shape)
         return made
 
     def reshape_as(self: Any, other: Tensor) -> Tensor:
-        """The tensor with the shape of another."""
+        """Return the tensor with the shape of another."""
         made: Tensor = self.reshape(*other.shape)
         return made
 
     def expand_as(self: Any, other: Tensor) -> Tensor:
-        """A view repeated to the shape of another tensor."""
+        """Return a view repeated to the shape of another tensor."""
         made: Tensor = self.expand(*other.shape)
         return made

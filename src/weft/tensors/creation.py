@@ -23,7 +23,7 @@ from weft.ops.registry.targets import check_target
 from weft.tensors import host
 from weft.tensors.array import empty as empty_array
 from weft.tensors.array import require_support
-from weft.tensors.exchange import over
+from weft.tensors.exchange import on_memory
 
 if TYPE_CHECKING:
     from weft.tensors.tensor import Tensor
@@ -32,19 +32,22 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def factory(function: F) -> F:
-    """A public function that makes tensors: its arguments are normalised, PyTorch's memory options are taken."""
+    """Decorate a public creation function: its arguments are normalised, PyTorch's memory options are accepted."""
     return checked(function, neutral=("layout", "pin_memory", "memory_format"))
 
 
 def device_name(device: str | None) -> str:
-    """The canonical name of a device, or of the default one."""
+    """Return the canonical name of a device, or of the default device."""
     return (devices.default() if device is None else devices.open(device)).name
 
 
 def _checked(
     where: str, device: str | None, dtype: DType | None, default: DType | None = None, out: Any = None
 ) -> tuple[str, DType]:
-    """Device and dtype as given, else those of ``out``, which agrees with what is given, else the default ones."""
+    """Return device and dtype: as given, else those of ``out``, else the defaults.
+
+    Raises ``DTypeError`` or ``DeviceError`` where ``out`` differs from a given dtype or device.
+    """
     if out is not None:
         check_given(where, (out,), ())
         if dtype is not None and dtype is not out.dtype:
@@ -64,7 +67,7 @@ def _checked(
 def _made(
     where: str, op: str, *values: Any, out: Any, requires_grad: bool = False, **attributes: Any
 ) -> Tensor:
-    """What an op makes from nothing, in ``out`` where that is given."""
+    """Run an op that creates a tensor, into ``out`` where that is given."""
     if out is not None:
         if requires_grad:
             raise ArgumentError(
@@ -86,7 +89,7 @@ def full(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """A tensor of one value; the dtype follows the value (float32, int64, bool) unless given.
+    """Return a tensor of one value; the dtype is by default that of the value (float32, int64, bool).
 
     >>> import weft as wf
     >>> wf.full((2, 2), 7)
@@ -125,7 +128,7 @@ def zeros(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Zeros: ``zeros(2, 3)`` or ``zeros((2, 3))``; options ``dtype``, ``device``, ``out``, ``requires_grad``."""
+    """Return a tensor of zeros: ``zeros(2, 3)`` or ``zeros((2, 3))``; float32 by default."""
     return _filled("zeros", 0, size, out, dtype, device, requires_grad)
 
 
@@ -137,7 +140,7 @@ def ones(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Ones: ``ones(2, 3)`` or ``ones((2, 3))``; options ``dtype``, ``device``, ``out``, ``requires_grad``."""
+    """Return a tensor of ones: ``ones(2, 3)`` or ``ones((2, 3))``; float32 by default."""
     return _filled("ones", 1, size, out, dtype, device, requires_grad)
 
 
@@ -149,7 +152,7 @@ def empty(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """A tensor with undefined contents; ``out`` as it is, where it has the size."""
+    """Return a tensor with undefined contents, or ``out`` unchanged where it has the given size."""
     name, kind = _checked("empty", device, dtype, out=out)
     if out is not None:
         check_target("empty", TensorType(sizes("empty", size), kind), out)
@@ -168,7 +171,7 @@ def _like(where: str, input: Tensor, dtype: DType | None, device: str | None) ->
 def zeros_like(
     input: Tensor, *, dtype: DType | None = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """Zeros with the shape, dtype and device of a tensor, unless given."""
+    """Return zeros with the shape, dtype and device of a tensor, unless given."""
     return zeros(input.shape, **_like("zeros_like", input, dtype, device), requires_grad=requires_grad)
 
 
@@ -176,7 +179,7 @@ def zeros_like(
 def ones_like(
     input: Tensor, *, dtype: DType | None = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """Ones with the shape, dtype and device of a tensor, unless given."""
+    """Return ones with the shape, dtype and device of a tensor, unless given."""
     return ones(input.shape, **_like("ones_like", input, dtype, device), requires_grad=requires_grad)
 
 
@@ -189,7 +192,7 @@ def full_like(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """One value with the shape, dtype and device of a tensor, unless given."""
+    """Return a tensor of one value with the shape, dtype and device of a tensor, unless given."""
     return full(
         input.shape, fill_value, **_like("full_like", input, dtype, device), requires_grad=requires_grad
     )
@@ -199,7 +202,7 @@ def full_like(
 def empty_like(
     input: Tensor, *, dtype: DType | None = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """Undefined contents with the shape, dtype and device of a tensor, unless given."""
+    """Return a tensor of undefined contents with the shape, dtype and device of a tensor, unless given."""
     return empty(input.shape, **_like("empty_like", input, dtype, device), requires_grad=requires_grad)
 
 
@@ -213,7 +216,7 @@ def arange(
     dtype: DType | None = None,
     device: str | None = None,
 ) -> Tensor:
-    """``start, start + step, …`` below ``end``; ``arange(n)`` counts from 0. int64 for integers, else float32.
+    """Return ``start, start + step, …`` below ``end``; ``arange(n)`` starts at 0. int64 for integers, else float32.
 
     >>> import weft as wf
     >>> wf.arange(1, 7, 2)
@@ -253,7 +256,7 @@ def eye(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """A matrix with ones on the diagonal."""
+    """Return a matrix with ones on the diagonal."""
     rows = integer("eye", "n", n)
     columns = rows if m is None else integer("eye", "m", m)
     name, kind = _checked("eye", device, dtype, out=out)
@@ -266,10 +269,10 @@ def eye(
 
 @factory
 def from_numpy(array: Any) -> Tensor:
-    """A ``cpu`` tensor that shares the memory of a writable NumPy array, strides of 0 or more included."""
+    """Return a ``cpu`` tensor on the memory of a writable NumPy array, whose strides are kept if not negative."""
     if not isinstance(array, numpy.ndarray):
         raise ArgumentTypeError(mistake("from_numpy", "array", type(array).__name__, "a numpy.ndarray"))
-    return over(array, "from_numpy", "array")
+    return on_memory(array, "from_numpy", "array")
 
 
 @factory
@@ -277,7 +280,7 @@ def linspace(
     start: float, end: float, steps: int, *, out: Tensor | None = None, dtype: DType | None = None,
     device: str | None = None,
 ) -> Tensor:  # fmt: skip
-    """``steps`` numbers evenly from ``start`` to ``end``, both included; float32 unless given.
+    """Return ``steps`` evenly spaced numbers from ``start`` to ``end``, both included; float32 by default.
 
     >>> import weft as wf
     >>> wf.linspace(0, 1, 5)
@@ -307,7 +310,7 @@ def logspace(
     start: float, end: float, steps: int, base: float = 10.0, *, out: Tensor | None = None,
     dtype: DType | None = None, device: str | None = None,
 ) -> Tensor:  # fmt: skip
-    """``steps`` numbers from ``base ** start`` to ``base ** end``, their exponents evenly apart."""
+    """Return ``steps`` numbers from ``base ** start`` to ``base ** end`` with evenly spaced exponents."""
     name, wanted = _checked("logspace", device, dtype, out=out)
     kind = wanted if wanted.kind == "float" else dtypes.float32
     exponents = linspace(start, end, steps, dtype=kind, device=name)
@@ -324,9 +327,9 @@ def _triangle_indices(
     if rows < 0 or columns < 0:
         raise ArgumentError(mistake(where, "row and col", (rows, columns), "0 or more"))
     name, kind = _checked(where, device, dtype, dtypes.int64)
-    find = numpy.triu_indices if upper else numpy.tril_indices
+    indices = numpy.triu_indices if upper else numpy.tril_indices
     with host.host_memory(where, "row and col", (rows, columns)):
-        places = numpy.stack(find(rows, integer(where, "offset", offset), columns))
+        places = numpy.stack(indices(rows, integer(where, "offset", offset), columns))
     return wrap(host.from_numpy(places, kind, devices.open(name)))
 
 
@@ -334,7 +337,7 @@ def _triangle_indices(
 def tril_indices(
     row: int, col: int, offset: int = 0, *, dtype: DType | None = None, device: str | None = None
 ) -> Tensor:
-    """Coordinates (2, n) of the lower triangle of a matrix, row-major."""
+    """Return the coordinates (2, n) of the lower triangle of a matrix, row-major."""
     return _triangle_indices("tril_indices", row, col, offset, False, dtype, device)
 
 
@@ -342,7 +345,7 @@ def tril_indices(
 def triu_indices(
     row: int, col: int, offset: int = 0, *, dtype: DType | None = None, device: str | None = None
 ) -> Tensor:
-    """Coordinates (2, n) of the upper triangle of a matrix, row-major."""
+    """Return the coordinates (2, n) of the upper triangle of a matrix, row-major."""
     return _triangle_indices("triu_indices", row, col, offset, True, dtype, device)
 
 
@@ -350,9 +353,9 @@ def triu_indices(
 def tensor(
     data: Any, *, dtype: DType | None = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """A new tensor with a copy of ``data``: numbers, nested sequences, NumPy arrays or another tensor.
+    """Return a new tensor with a copy of ``data``: numbers, nested sequences, NumPy arrays or another tensor.
 
-    Python and NumPy float64 become float32 and integers int64 unless ``dtype`` says otherwise. Raises
+    Python floats and NumPy float64 become float32, and Python integers int64, unless ``dtype`` is given. Raises
     ``DTypeError`` for a type that weft or the device lacks, ``ArgumentError`` for ragged sequences.
 
     >>> import weft as wf
@@ -370,7 +373,7 @@ def tensor(
 
 @factory
 def as_tensor(data: Any, dtype: DType | None = None, device: str | None = None) -> Tensor:
-    """``data`` as a tensor: itself where it is one of that dtype and device, else a copy."""
+    """Return ``data`` as a tensor: itself where it is a tensor of that dtype and device, else a copy."""
     if is_tensor(data):
         return data.to(dtype=dtype, device=device)
     return tensor(data, dtype=dtype, device=device)

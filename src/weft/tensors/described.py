@@ -1,4 +1,4 @@
-"""``Described``: the part of ``Tensor`` that tells shape, type and place; and ``device``, the name of a place."""
+"""``Described``: the part of ``Tensor`` for shape, dtype and device; and the classes ``device`` and ``Size``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class device(str):
     __slots__ = ()
 
     def __new__(cls, type: Any = "cpu", index: int | None = None) -> device:
-        """A name, or a kind of device and a number: ``device("webgpu", 0)`` is ``device("webgpu:0")``."""
+        """Return the device of a name, or of a kind and a number: ``device("webgpu", 0)`` is ``device("webgpu:0")``."""
         if index is None:
             return super().__new__(cls, type)
         if ":" in type:
@@ -42,12 +42,12 @@ class device(str):
 
     @property
     def type(self) -> str:
-        """The part in front of the colon."""
+        """The kind of device: the part before the colon."""
         return self.partition(":")[0]
 
     @property
     def index(self) -> int | None:  # type: ignore[override]
-        """The number behind the colon, where there is one."""
+        """The number after the colon, ``None`` without a number."""
         part = self.partition(":")[2]
         return int(part) if part.isdigit() else None
 
@@ -70,11 +70,11 @@ class device(str):
 
 
 _before: ContextVar[tuple[str | None, Any] | None] = ContextVar("weft_devices_before", default=None)
-"""The default devices outside of the ``with device(…)`` blocks in force, the innermost in front."""
+"""The default devices outside of the entered ``with device(…)`` blocks, the innermost first."""
 
 
 class Size(tuple[int, ...]):
-    """The sizes of a tensor's dimensions: a tuple of numbers that also knows their product.
+    """The sizes of a tensor's dimensions: a tuple of ints with the method ``numel``.
 
     >>> import weft as wf
     >>> wf.ones(2, 3).shape.numel(), wf.ones(2, 3).shape == (2, 3)
@@ -84,7 +84,7 @@ class Size(tuple[int, ...]):
     __slots__ = ()
 
     def numel(self) -> int:
-        """The number of elements of a tensor of this shape."""
+        """Return the number of elements of a tensor of this shape."""
         return math.prod(self)
 
     def __getnewargs__(self) -> tuple[tuple[int, ...]]:
@@ -93,7 +93,7 @@ class Size(tuple[int, ...]):
 
 @lazily_checked
 def broadcast_shapes(*shapes: Any) -> Size:
-    """The common shape of shapes by NumPy's rule, an int standing for one size; ``ShapeError`` where there is none.
+    """Return the shape to which shapes broadcast, an int being a shape of one size; ``ShapeError`` where there is none.
 
     >>> import weft as wf
     >>> wf.broadcast_shapes((2, 1), (3,), 3)
@@ -104,7 +104,7 @@ def broadcast_shapes(*shapes: Any) -> Size:
 
 
 class Described:
-    """What is known without the elements, and views with the dimensions in another order."""
+    """Properties that do not depend on the elements, and transposed views."""
 
     __slots__ = ()
 
@@ -124,7 +124,7 @@ class Described:
 
     @property
     def device(self) -> device:
-        """Where the elements live."""
+        """The device that holds the elements."""
         return device(self._data.device_name)
 
     @property
@@ -133,60 +133,60 @@ class Described:
         return len(self.shape)
 
     def dim(self) -> int:
-        """The number of dimensions."""
+        """Return the number of dimensions."""
         return len(self.shape)
 
     def size(self, dim: int | None = None) -> Any:
-        """The shape, or the size of one dimension."""
+        """Return the shape, or the size of one dimension."""
         if dim is None:
             return self.shape
         return self.shape[dimension("size", dim, self.ndim)]
 
     def stride(self, dim: int | None = None) -> Any:
-        """How many elements apart neighbours are along each dimension, or along one."""
+        """Return the strides of all dimensions, or of one dimension, in elements."""
         strides: tuple[int, ...] = self._data.strides
         if dim is None:
             return strides
         return strides[dimension("stride", dim, self.ndim)]
 
     def storage_offset(self) -> int:
-        """Where the first element lies in the storage, in elements."""
+        """Return the offset of the first element in the storage, in elements."""
         offset: int = self._data.offset
         return offset
 
     def numel(self) -> int:
-        """The number of elements."""
+        """Return the number of elements."""
         return Geometry(self.shape, self.shape).numel
 
     def element_size(self) -> int:
-        """Bytes an element takes on its device."""
+        """Return the bytes of an element on its device."""
         return devices.open(str(self.device)).itemsize(self.dtype)
 
     def is_contiguous(self) -> bool:
-        """Whether the elements lie in row-major order without gaps."""
+        """Return whether the elements lie in row-major order without gaps."""
         return Geometry(self.shape, self._data.strides).is_contiguous
 
     def nelement(self) -> int:
-        """The number of elements, as ``numel``."""
+        """Return the number of elements, as ``numel``."""
         return self.numel()
 
     def ndimension(self) -> int:
-        """The number of dimensions, as ``dim``."""
+        """Return the number of dimensions, as ``dim``."""
         return len(self.shape)
 
     @property
     def itemsize(self) -> int:
-        """Bytes an element takes on its device, as ``element_size``."""
+        """The bytes of an element on its device, as ``element_size``."""
         return self.element_size()
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the elements take."""
+        """The bytes of all elements."""
         return self.numel() * self.element_size()
 
     @property
     def layout(self) -> Any:
-        """How the elements are kept: ``weft.strided``."""
+        """The memory layout, which is always ``weft.strided``."""
         return strided
 
     @property
@@ -195,31 +195,31 @@ class Described:
         return self.device == "cpu"
 
     is_cuda = is_mps = is_xpu = is_sparse = is_quantized = is_meta = is_nested = is_mkldnn = False
-    """What tensors of PyTorch may be and those of weft never are."""
+    """Properties of PyTorch's tensors that no tensor of weft has."""
 
     def is_complex(self) -> bool:
-        """Whether the type is a complex one: False, weft has none."""
+        """Return False: weft has no complex types."""
         return False
 
     def is_signed(self) -> bool:
-        """Whether the type has negative numbers."""
+        """Return whether the type has negative numbers."""
         return self.dtype.kind in ("int", "float")
 
     def is_inference(self) -> bool:
-        """Whether the tensor can never have a history: False, also where ``inference_mode`` was on."""
+        """Return False: tensors made under ``inference_mode`` are like all others."""
         return False
 
     def is_pinned(self, device: Any = None) -> bool:
-        """Whether the elements lie in memory that a GPU may read: False, uploads are staged by the device."""
+        """Return False: weft has no pinned memory, the device stages uploads itself."""
         return False
 
     def pin_memory(self: Any, device: Any = None) -> Tensor:
-        """The tensor itself: uploads are staged by the device."""
+        """Return the tensor itself: weft has no pinned memory, the device stages uploads itself."""
         made: Tensor = self
         return made
 
     def is_floating_point(self) -> bool:
-        """Whether the type is a floating point one."""
+        """Return whether the type is a floating point type."""
         return self.dtype.is_floating_point
 
     @property
@@ -230,7 +230,7 @@ class Described:
 
     @property
     def mT(self: Any) -> Tensor:
-        """A view with the last two dimensions exchanged; a 0-d tensor as it is."""
+        """A view with the last two dimensions exchanged; a 0-d tensor itself."""
         if self.ndim == 0:
             same: Tensor = self
             return same
@@ -243,7 +243,7 @@ class Described:
 
     @property
     def H(self: Any) -> Tensor:
-        """A view of a matrix transposed (and conjugated, which changes nothing in real numbers)."""
+        """The transposed view of a matrix, which is its conjugate transpose as all numbers are real."""
         if self.ndim not in (0, 2):
             raise ShapeError(
                 mistake("H", "the tensor", f"{self.ndim}-dimensional", "a matrix", "use mH for batches")

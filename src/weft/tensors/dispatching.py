@@ -1,4 +1,4 @@
-"""Prepared calls that are dispatches of kernels: arguments are filled in, outputs allocated, kernels dispatched."""
+"""Prepared calls of kernels: offsets and Python scalars are filled in, outputs allocated, kernels dispatched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``Drawing``: the part of ``Tensor`` that overwrites it with random numbers, and that draws by its values."""
+"""``Drawing``: the part of ``Tensor`` that draws random numbers, in place or with its elements as probabilities."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class Drawing:
-    """Random numbers from the device's generator unless another is given; each method gives the tensor.
+    """Methods that draw from the device's generator unless another is given; those in place return the tensor.
 
-    As with every write in place, a leaf that requires grad is written under ``no_grad`` alone.
+    As with every write in place, a leaf that requires grad can be written under ``no_grad`` only.
     """
 
     __slots__ = ()
@@ -42,9 +42,10 @@ class Drawing:
     def random_(
         self: Any, start: int = 0, to: int | None = None, *, generator: Generator | None = None
     ) -> Tensor:
-        """Overwrite the tensor with uniform whole numbers in [0, start), or in [start, to) where both are given.
+        """Overwrite the tensor with uniform integers in [0, start), or in [start, to) where both are given.
 
-        Without numbers: all that the type holds from 0 on. int64 and float64 take at most 2**32 different numbers.
+        Without bounds the range is from 0 to the largest integer of the type. int64 and float64 need a range of at most
+        2**32 numbers.
         """
         if to is None and start != 0:
             start, to = 0, start
@@ -71,11 +72,11 @@ class Drawing:
         return filling.geometric_(self, p, generator)
 
     def bernoulli_(self: Any, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
-        """Overwrite the tensor with 1 where chance ``p``, a number or a tensor, has it, else with 0."""
+        """Overwrite the tensor with 1 with probability ``p``, a number or a tensor, else with 0."""
         return filling.bernoulli_(self, p, generator)
 
     def bernoulli(self: Any, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
-        """1 with the probability that each element gives, or with ``p``, else 0."""
+        """Draw 1 with the probability that each element gives, or with ``p``, else 0."""
         if p is not None:
             return empty_like(self).bernoulli_(p, generator=generator)
         return bernoulli(self, generator=generator)
@@ -83,5 +84,5 @@ class Drawing:
     def multinomial(
         self: Any, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
     ) -> Tensor:
-        """Places drawn with the probabilities of each row, as ``weft.multinomial``."""
+        """Draw indices with the weights of each row, as ``weft.multinomial``."""
         return multinomial(self, num_samples, replacement, generator=generator)

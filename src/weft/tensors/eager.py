@@ -32,7 +32,7 @@ from weft.tensors.prepared import Prepared
 
 
 class Eager:
-    """Executes each op as it comes."""
+    """The interpreter that executes each op at once."""
 
     capacity = 8192
     executes = True
@@ -40,7 +40,7 @@ class Eager:
     def __init__(self) -> None:
         self.prepared: OrderedDict[Any, Prepared] = OrderedDict()
         self.writes: dict[Any, Prepared] = {}
-        """Calls that write into a target, by less than their full key: for ``autograd.direct``."""
+        """Prepared calls that write into one target, by the short keys of ``autograd.direct``."""
         self.views: dict[Any, Any] = {}
 
     def process(
@@ -99,7 +99,7 @@ class Eager:
     def writing(
         self, op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: tuple[Any, ...]
     ) -> Prepared | None:
-        """The prepared call that writes into targets as they lie; ``None`` where there is none yet, or none can be."""
+        """Return the prepared call that writes straight into the targets, ``None`` where there is no such call."""
         if not op.plain or share(operands, into) and needs_scratch(op, operands, into):
             return None
         return self.prepared.get(_full_key(op, operands, attributes, into, *_binding(op, operands, into)))
@@ -107,7 +107,7 @@ class Eager:
     def _note_named(
         self, key: Any, op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any]
     ) -> None:
-        """Keep a call by its device's name too, for as long as that device is ``direct``."""
+        """Keep a call by the name of its device too, if it runs in one step."""
         known = self.prepared.get(_full_key(op, operands, attributes, None, None, ()))
         if known is not None and known.run is not None:
             self.prepared[key] = known
@@ -141,7 +141,7 @@ class Eager:
         return prepared.carry_out(self, op, tuple(operands), attributes, into)
 
     def forget(self) -> None:
-        """Prepare all calls anew, as where kernels are chosen otherwise from now on."""
+        """Discard all prepared calls, after a change of how kernels are chosen."""
         self.prepared.clear()
         self.writes.clear()
 
@@ -157,7 +157,7 @@ class Eager:
     def _on_host(
         self, op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: tuple[Any, ...] | None
     ) -> tuple[Any, ...]:
-        """An op that NumPy computes: the operands are read, and the results written to the operands' device."""
+        """Run an op in NumPy: read the operands, and write the results to the operands' device."""
         device = device_of(op, operands, attributes, into)
         _, types = inferred(op, operands, attributes)
         values = [to_numpy(value, self) if type(value) is Array else value for value in operands]
@@ -168,7 +168,7 @@ class Eager:
         return self._placed(op, made, into)
 
     def _placed(self, op: OpSpec, made: tuple[Any, ...], into: tuple[Any, ...] | None) -> tuple[Any, ...]:
-        """Results as they are, or copied into the targets."""
+        """Return the results, or the targets after a copy of the results into them."""
         if into is None:
             return made
         check_targets(op, [TensorType(value.shape, value.dtype) for value in made], into)
@@ -189,11 +189,11 @@ class Eager:
             target.storage.version += 1
 
     def gathering(self) -> Gathering:
-        """Return an interpreter that runs ops as this one, all together when it is told to finish."""
+        """Return an interpreter that dispatches all its ops together when it is finished."""
         return Gathering(self)
 
     def _transfer(self, source: Array, name: str) -> Array:
-        """Through host memory: read where the array is, write where it goes."""
+        """Copy an array to another device through host memory."""
         target = devices.open(name)
         require_support(target, source.dtype)
         return from_numpy(to_numpy(source, self), source.dtype, target)
@@ -203,32 +203,32 @@ class Eager:
         storage.buffer  # noqa: B018  (raises where it was disposed)
         key = (op, source.key, tuple(attributes.items()))
         try:
-            found = self.views[key]
+            relative = self.views[key]
         except KeyError:
-            found = self._found_view(op, source, attributes, key)
-        if found is not None:
-            shape, strides, moved, layout = found
+            relative = self._relative_geometry(op, source, attributes, key)
+        if relative is not None:
+            shape, strides, moved, layout = relative
             known = layout if moved & 15 == 0 else None  # such a move keeps the alignment
             return Array(storage, source.dtype, shape, strides, source.offset + moved, known)
         (dense,) = self.process(OPS["copy"], (source,), {}, None, ())
         return self._view(op, dense, attributes)
 
-    def _found_view(self, op: OpSpec, source: Array, attributes: dict[str, Any], key: Any) -> Any:
-        """A view's geometry, its offset counted from the source's; ``None`` where strides cannot express it."""
+    def _relative_geometry(self, op: OpSpec, source: Array, attributes: dict[str, Any], key: Any) -> Any:
+        """Return and keep a view's geometry, relative to the source's offset; ``None`` where no strides express it."""
         assert op.view is not None
         check_attributes(op, attributes)
         geometry = op.view(source.geometry, **attributes)
-        found = None
+        relative = None
         if geometry is not None:
-            made = source.viewed(geometry)
-            found = (made.shape, made.strides, made.offset - source.offset, made.key)
+            view = source.viewed(geometry)
+            relative = (view.shape, view.strides, view.offset - source.offset, view.key)
         if len(self.views) >= self.capacity:
             self.views.clear()
-        self.views[key] = found
-        return found
+        self.views[key] = relative
+        return relative
 
     def dense(self, operand: Any) -> Any:
-        """An array as it is, or a copy in row-major order from the beginning of its storage; others as they are."""
+        """Return a contiguous array at offset 0 of its storage: the operand itself, or a copy; scalars unchanged."""
         if type(operand) is not Array or (operand.offset == 0 and operand.geometry.is_contiguous):
             return operand
         return self.process(OPS["copy"], (operand,), {}, None, ())[0]
@@ -238,9 +238,9 @@ class Eager:
 
 
 class Gathering(Eager):
-    """Runs ops like the interpreter that it is made from, but keeps their dispatches until all can start together.
+    """An interpreter that keeps the dispatches of all ops until ``finish`` starts them together.
 
-    So what several ops write in place is written whole or not at all. Nothing may be read on the host meanwhile.
+    The writes in place of several ops then happen all or none. Nothing may be read on the host before ``finish``.
     """
 
     def __init__(self, eager: Eager) -> None:
@@ -260,11 +260,11 @@ class Gathering(Eager):
         self._calls += [(device, call) for call in calls]
 
     def count_writes(self, written: Sequence[Array]) -> None:
-        """Keep what was overwritten."""
+        """Keep the arrays that are overwritten."""
         self._written += written
 
     def finish(self, executor: Eager | None = None, written: tuple[Array, ...] = ()) -> None:
-        """Start what was gathered, each device's part all or none; or hand it over to ``executor``."""
+        """Start the kept dispatches, all or none for each device, or hand them to ``executor``."""
         by_device: dict[Device, list[DispatchArguments]] = {}
         for device, call in self._calls:
             by_device.setdefault(device, []).append(call)
@@ -277,7 +277,7 @@ class Gathering(Eager):
 def _binding(
     op: OpSpec, operands: tuple[Any, ...], into: tuple[Any, ...] | None
 ) -> tuple[tuple[tuple[int, bool], ...] | None, tuple[int, ...]]:
-    """How operands and targets that share memory are bound, and which operands are the targets themselves."""
+    """Return the bindings of operands and targets that share memory, and the operands that are targets themselves."""
     if into is None or not share(operands, into):
         return None, ()
     return slots_of(operands, into), overwritten(op, operands, into) if op.overwrites else ()
@@ -294,7 +294,7 @@ def _full_key(
         None if into is None else tuple([target.key for target in into]),
         slots,
         own,
-        # by name it may be another device than before: one that was opened anew after it was lost
+        # a name may mean another device than before: one that was opened again after a loss
         devices.open(attributes["device"]) if "device" in attributes else None,
     )
 

@@ -1,7 +1,7 @@
-"""weft for einops: a backend that registers itself when einops is imported, before weft or after it.
+"""The backend of weft for einops, which is registered when einops is imported, before weft or after it.
 
 einops finds the backend of a tensor among the subclasses of its ``AbstractBackend``. weft does not import einops: a
-finder on ``sys.meta_path`` waits for the module that defines that class, and derives from it once it is there.
+finder on ``sys.meta_path`` derives from that class when the module that defines it is imported.
 """
 
 from __future__ import annotations
@@ -28,38 +28,38 @@ class Operations:
     framework_name = "weft"
 
     def is_appropriate_type(self, tensor: Any) -> bool:
-        """Whether a value is a tensor of weft."""
+        """Return whether a value is a tensor of weft."""
         return isinstance(tensor, Tensor)
 
     def from_numpy(self, x: Any) -> Tensor:
-        """A tensor with a copy of an array, which requires grad where it is of floating point."""
+        """Return a tensor with a copy of an array, which requires grad where it is of floating point."""
         made = tensor(x)
         return made.requires_grad_() if made.is_floating_point() else made
 
     def to_numpy(self, x: Tensor) -> Any:
-        """The elements as an array."""
+        """Return the elements as an array."""
         return x.detach().cpu().numpy()
 
     def arange(self, start: int, stop: int) -> Tensor:
-        """Whole numbers from ``start`` on, below ``stop``."""
+        """Return the integers from ``start`` on, below ``stop``."""
         return arange(start, stop, dtype=int64)
 
     def shape(self, x: Tensor) -> tuple[int, ...]:
-        """Sizes of the dimensions."""
+        """Return the sizes of the dimensions."""
         return tuple(x.shape)
 
     def reshape(self, x: Tensor, shape: Sequence[int]) -> Tensor:
-        """The tensor in another shape."""
+        """Return the tensor in another shape."""
         made: Tensor = FUNCTIONS["reshape"].function(x, tuple(shape))
         return made
 
     def transpose(self, x: Tensor, axes: Sequence[int]) -> Tensor:
-        """A view with the dimensions in another order."""
+        """Return a view with the dimensions in another order."""
         made: Tensor = FUNCTIONS["permute"].function(x, tuple(axes))
         return made
 
     def reduce(self, x: Tensor, operation: str, axes: Sequence[int]) -> Tensor:
-        """The sum, mean, minimum, maximum, product, ``any`` or ``all`` over dimensions."""
+        """Return the sum, mean, minimum, maximum, product, ``any`` or ``all`` over dimensions."""
         function = FUNCTIONS[{"min": "amin", "max": "amax"}.get(operation, operation)].function
         if operation in ("sum", "mean", "min", "max"):
             made: Tensor = function(x, tuple(axes))
@@ -69,17 +69,17 @@ class Operations:
         return x
 
     def stack_on_zeroth_dimension(self, tensors: list[Tensor]) -> Tensor:
-        """The tensors along a new first dimension."""
+        """Return the tensors along a new first dimension."""
         made: Tensor = FUNCTIONS["stack"].function(tensors)
         return made
 
     def add_axis(self, x: Tensor, new_position: int) -> Tensor:
-        """A view with one more dimension of size 1."""
+        """Return a view with one more dimension of size 1."""
         made: Tensor = FUNCTIONS["unsqueeze"].function(x, new_position)
         return made
 
     def add_axes(self, x: Tensor, n_axes: int, pos2len: dict[int, int]) -> Tensor:
-        """A view with more dimensions, along which the elements are repeated."""
+        """Return a view with more dimensions, along which the elements are repeated."""
         sizes = [-1] * n_axes
         for position, length in pos2len.items():
             x = self.add_axis(x, position)
@@ -88,27 +88,27 @@ class Operations:
         return made
 
     def tile(self, x: Tensor, repeats: Sequence[int]) -> Tensor:
-        """The tensor repeated along each dimension."""
+        """Return the tensor repeated along each dimension."""
         made: Tensor = FUNCTIONS["repeat"].function(x, tuple(repeats))
         return made
 
     def concat(self, tensors: list[Tensor], axis: int) -> Tensor:
-        """The tensors one after another along a dimension."""
+        """Return the tensors one after another along a dimension."""
         made: Tensor = FUNCTIONS["cat"].function(tensors, axis)
         return made
 
     def is_float_type(self, x: Tensor) -> bool:
-        """Whether the elements have means."""
+        """Return whether the elements are of a floating point type."""
         return x.is_floating_point()
 
     def einsum(self, pattern: str, *x: Tensor) -> Tensor:
-        """Einstein's sum."""
+        """Return the Einstein sum."""
         made: Tensor = FUNCTIONS["einsum"].function(pattern, *x)
         return made
 
 
 _backends: list[type] = []
-"""The classes that were made, kept alive: einops finds them by weak references."""
+"""The registered classes, kept alive: einops finds them by weak references."""
 
 
 def _register(module: Any) -> None:
@@ -118,7 +118,7 @@ def _register(module: Any) -> None:
 
 
 class _Registering(Loader):
-    """A loader of the module that registers the backend afterwards."""
+    """A loader that registers the backend after the module was executed."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
@@ -136,8 +136,8 @@ class _Registering(Loader):
         _register(module)
 
 
-class _Waiting(MetaPathFinder):
-    """Finds the one module, as the finders behind it do, and has the backend registered when it was loaded."""
+class _Finder(MetaPathFinder):
+    """A finder of the module of backends, whose loader registers weft's backend."""
 
     def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
         """See ``MetaPathFinder``."""
@@ -152,13 +152,13 @@ class _Waiting(MetaPathFinder):
         return None
 
 
-def wait() -> None:
-    """Register the backend now where einops was imported already, else when it is."""
-    found = sys.modules.get(MODULE)
-    if found is not None:
-        _register(found)
+def install() -> None:
+    """Register the backend now if einops was imported, else when einops is imported."""
+    module = sys.modules.get(MODULE)
+    if module is not None:
+        _register(module)
     else:
-        sys.meta_path.insert(0, _Waiting())
+        sys.meta_path.insert(0, _Finder())
 
 
-wait()
+install()

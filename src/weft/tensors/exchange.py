@@ -1,7 +1,7 @@
-"""Memory shared with other libraries: DLPack both ways, NumPy arrays, and pickling.
+"""Memory shared with other libraries: DLPack export and import, NumPy arrays, and pickling.
 
-On ``cpu`` nothing is copied. DLPack's capsules are NumPy's; NumPy has no bfloat16 there, so a capsule of 16-bit words
-has its type code changed on the way out, and the other way on the way in.
+On ``cpu`` nothing is copied. NumPy makes and reads the DLPack capsules. NumPy has no bfloat16 in DLPack, so that a
+bfloat16 tensor is exported and imported as 16-bit words, with the type code of the capsule changed.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from weft.tensors.tensor import Tensor
 
 CPU = 1
-"""DLPack's number of host memory."""
+"""DLPack's device type of host memory."""
 UINT, BFLOAT = 1, 4
 """DLPack's type codes."""
 
 _CAPSULES = {b"dltensor": 20, b"dltensor_versioned": 52}
-"""Where the type code lies in a capsule: after pointer, device and rank; the newer kind has 32 bytes before them."""
+"""The offset of the type code in a capsule: after pointer, device and rank. The newer kind has 32 bytes more before."""
 
 
 def _code(capsule: Any) -> ctypes.c_uint8:
-    """The type code inside a DLPack capsule, to be read or changed."""
+    """Return the type code inside a DLPack capsule, to be read or changed."""
     api = ctypes.pythonapi
     api.PyCapsule_IsValid.argtypes = (ctypes.py_object, ctypes.c_char_p)
     api.PyCapsule_GetPointer.argtypes = (ctypes.py_object, ctypes.c_char_p)
@@ -45,7 +45,7 @@ def _code(capsule: Any) -> ctypes.c_uint8:
 
 
 def device_of(tensor: Tensor) -> tuple[int, int]:
-    """DLPack's name of the tensor's device; ``DeviceError`` for memory that other libraries cannot see."""
+    """Return DLPack's device type and number of a tensor; ``DeviceError`` for a device other than ``cpu``."""
     if not isinstance(devices.open(str(tensor.device)), HostDevice):
         raise DeviceError(
             mistake("__dlpack__", "the tensor", f"on {tensor.device}", "on cpu", "move it with .to('cpu')")
@@ -54,7 +54,7 @@ def device_of(tensor: Tensor) -> tuple[int, int]:
 
 
 def to_dlpack(tensor: Tensor, **options: Any) -> Any:
-    """A DLPack capsule over the tensor's memory; ``GradError`` for a tensor that requires grad."""
+    """Return a DLPack capsule over the tensor's memory; ``GradError`` for a tensor that requires grad."""
     device_of(tensor)
     values = tensor.numpy()
     if tensor.dtype is not dtypes.bfloat16:
@@ -65,7 +65,7 @@ def to_dlpack(tensor: Tensor, **options: Any) -> Any:
 
 
 class _Words:
-    """A producer whose bfloat16 elements are said to be 16-bit words, for NumPy."""
+    """A DLPack producer that exports bfloat16 elements as 16-bit words, for NumPy."""
 
     def __init__(self, source: Any) -> None:
         self.source = source
@@ -87,7 +87,7 @@ class _Words:
 
 
 def from_dlpack(ext_tensor: Any) -> Tensor:
-    """A ``cpu`` tensor on the memory of a NumPy array, a PyTorch tensor or another object with ``__dlpack__``.
+    """Return a ``cpu`` tensor on the memory of a NumPy array, a PyTorch tensor or another object with ``__dlpack__``.
 
     Raises ``DeviceError`` for memory of another device, ``ArgumentError`` for read-only memory.
 
@@ -122,11 +122,11 @@ def from_dlpack(ext_tensor: Any) -> Tensor:
     values = numpy.from_dlpack(words)
     if words.was_bfloat16:
         values = values.view(dtypes.bfloat16.numpy)
-    return over(values, "from_dlpack", "ext_tensor")
+    return on_memory(values, "from_dlpack", "ext_tensor")
 
 
-def over(array: Any, where: str, argument: str) -> Tensor:
-    """A ``cpu`` tensor on the memory of a NumPy array, strides and all."""
+def on_memory(array: Any, where: str, argument: str) -> Tensor:
+    """Return a ``cpu`` tensor on the memory of a NumPy array, with the array's strides."""
     kind = _type(array.dtype, where)
     if not array.flags.writeable:
         raise ArgumentError(
@@ -153,6 +153,7 @@ def over(array: Any, where: str, argument: str) -> Tensor:
 
 
 def _type(given: Any, where: str) -> DType:
+    """Return the data type of a NumPy array; ``DTypeError`` for the other byte order."""
     if not given.isnative:
         raise DTypeError(
             mistake(
@@ -166,14 +167,14 @@ def _type(given: Any, where: str) -> DType:
 
 
 def rebuild(kind: type[Tensor], values: Any, dtype: DType, device: str, requires_grad: bool) -> Tensor:
-    """The tensor that was pickled, on the device where it was."""
+    """Return a tensor from its pickled parts, on the device of the pickled tensor."""
     made = kind.wrap(from_numpy(values, dtype, devices.open(device)))
     made._leaf_requires_grad = requires_grad
     return made
 
 
 def reduce(tensor: Tensor) -> tuple[Any, ...]:
-    """What ``pickle`` keeps of a tensor: its values (of a view only what it shows) and attributes."""
+    """Return the pickled form of a tensor: its elements (of a view, only the view's) and attributes."""
     values = tensor.detach().numpy()
     made = rebuild, (type(tensor), values, tensor.dtype, str(tensor.device), tensor.requires_grad)
     return (*made, dict(tensor.__dict__)) if tensor.__dict__ else made

@@ -1,4 +1,4 @@
-"""``Gradients``: the part of ``Tensor`` that has ``.grad``, ``backward`` and hooks."""
+"""``Gradients``: the part of ``Tensor`` with ``.grad``, ``backward`` and hooks."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 
 class Gradients:
-    """Gradients of a tensor, and what is called when they are known."""
+    """The gradient of a tensor, and hooks that are called with it."""
 
     __slots__ = ()
 
     @property
     def grad(self: Any) -> Tensor | None:
-        """The gradient that ``backward`` added up for this leaf, ``None`` before."""
-        kept = _kept_grads.get()
-        if kept is not None and id(self) not in kept:
-            kept[id(self)] = (self, self._grad)
+        """The sum of the gradients that ``backward`` added for this leaf, ``None`` before the first."""
+        before = _grads_before.get()
+        if before is not None and id(self) not in before:
+            before[id(self)] = (self, self._grad)
         grad: Tensor | None = self._grad
         return grad
 
@@ -43,9 +43,9 @@ class Gradients:
                     f"{self.dtype.name}{list(self.shape)}",
                 )
             )
-        kept = _kept_grads.get()
-        if kept is not None and id(self) not in kept:
-            kept[id(self)] = (self, self._grad)
+        before = _grads_before.get()
+        if before is not None and id(self) not in before:
+            before[id(self)] = (self, self._grad)
         self._grad = value
 
     def backward(
@@ -56,7 +56,7 @@ class Gradients:
         backward(self, gradient, retain_graph, create_graph, inputs)
 
     def retain_grad(self: Any) -> None:
-        """Keep the gradient of this non-leaf tensor in ``.grad`` when ``backward`` passes it."""
+        """Keep the gradient of this non-leaf tensor in ``.grad`` in the backward pass."""
         if self.edge is None:
             raise GradError(
                 mistake("retain_grad", "the tensor", "without requires_grad", "one that requires grad")
@@ -65,9 +65,9 @@ class Gradients:
             self._edge.node.retains[self._edge.output] = weakref.ref(self)
 
     def register_hook(self: Any, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
-        """Call ``hook(grad)`` whenever the gradient of this tensor is known; what it gives replaces the gradient.
+        """Call ``hook(grad)`` with each gradient of this tensor; a returned tensor replaces the gradient.
 
-        Hooks run in the order of registration, before ``.grad`` is written. The handle's ``remove()`` takes it away.
+        Hooks run in the order of registration, before ``.grad`` is written. The handle's ``remove()`` unregisters it.
 
         >>> import weft as wf
         >>> x = wf.tensor([1.0, 2.0], requires_grad=True)
@@ -89,7 +89,7 @@ class Gradients:
         return RemovableHandle(edge.node.hooks.setdefault(edge.output, {}), function)
 
     def register_post_accumulate_grad_hook(self: Any, hook: Callable[[Tensor], None]) -> RemovableHandle:
-        """Call ``hook(tensor)`` whenever a backward pass has added to ``.grad`` of this leaf."""
+        """Call ``hook(tensor)`` after each addition of a backward pass to ``.grad`` of this leaf."""
         if not self._leaf_requires_grad or not self.is_leaf:
             raise GradError(
                 mistake("register_post_accumulate_grad_hook", "the tensor", "computed, or without requires_grad",
@@ -108,26 +108,26 @@ class Gradients:
         self.grad = value if self.grad is None else self.grad + value
 
 
-_kept_grads: ContextVar[dict[int, tuple[Tensor, Tensor | None]] | None] = ContextVar(
-    "weft_kept_grads", default=None
+_grads_before: ContextVar[dict[int, tuple[Tensor, Tensor | None]] | None] = ContextVar(
+    "weft_grads_before", default=None
 )
 
 
 @contextmanager
 def keeping_grads() -> Iterator[dict[int, tuple[Tensor, Tensor | None]]]:
-    """At its end every ``.grad`` is what it was before: gradients made in a trace are values of the graph only.
+    """Restore every ``.grad`` at the end of the context: gradients computed in a trace are values of the graph only.
 
-    Gives the tensors whose ``.grad`` was looked at or written, with what it was, by identity; a trace around this one
-    learns of them too.
+    Yields the tensors whose ``.grad`` was read or written, with its value before, by identity. They are passed on to an
+    enclosing trace.
     """
-    kept: dict[int, tuple[Tensor, Tensor | None]] = {}
-    around = _kept_grads.get()
-    token = _kept_grads.set(kept)
+    grads: dict[int, tuple[Tensor, Tensor | None]] = {}
+    outer = _grads_before.get()
+    token = _grads_before.set(grads)
     try:
-        yield kept
+        yield grads
     finally:
-        _kept_grads.reset(token)
-        for number, (tensor_, before) in kept.items():
+        _grads_before.reset(token)
+        for number, (tensor_, before) in grads.items():
             tensor_._grad = before
-            if around is not None:
-                around.setdefault(number, (tensor_, before))
+            if outer is not None:
+                outer.setdefault(number, (tensor_, before))

@@ -1,4 +1,4 @@
-"""Host values in and out: Python numbers, nested sequences and NumPy arrays to arrays on a device, and back."""
+"""Conversion between host values (Python numbers, nested sequences, NumPy arrays) and arrays on a device."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from weft.tensors.array import Array, empty, require_support
 
 
 def from_python(data: Any, dtype: DType | None, device: Device) -> Array:
-    """A new array from numbers, nested sequences (of tensors too) or a NumPy array."""
+    """Return a new array from numbers, nested sequences (of tensors too) or a NumPy array."""
     values = as_numpy(data)
     if dtype is None:
-        found = dtypes.from_numpy(values.dtype)
-        dtype = dtypes.default_float() if found is dtypes.float64 else found
+        given = dtypes.from_numpy(values.dtype)
+        dtype = dtypes.default_float() if given is dtypes.float64 else given
     elif values.size and not isinstance(
         data, numpy.ndarray
     ):  # an array's elements wrap, as in NumPy and PyTorch
@@ -35,7 +35,7 @@ def from_python(data: Any, dtype: DType | None, device: Device) -> Array:
 
 
 def as_numpy(data: Any) -> Any:
-    """Numbers, nested sequences (of tensors too) or a NumPy array as a NumPy array."""
+    """Return numbers, nested sequences (of tensors too) or a NumPy array as a NumPy array."""
     if isinstance(data, numpy.ndarray | numpy.generic):
         return numpy.asarray(data)
     try:
@@ -68,14 +68,14 @@ def as_numpy(data: Any) -> Any:
 
 
 def _plain(data: Any) -> Any:
-    """Sequences with tensors inside as sequences of NumPy arrays."""
+    """Return sequences of tensors as sequences of NumPy arrays."""
     if hasattr(data, "_data") and hasattr(data, "numpy"):
         return data.detach().numpy()
     return [_plain(value) for value in data] if isinstance(data, list | tuple) else data
 
 
 def from_numpy(values: Any, dtype: DType, device: Device) -> Array:
-    """A new array with the values converted to ``dtype``; int64 is range-checked where it is stored in 32 bits."""
+    """Return a new array with the values converted to ``dtype``; ``ArgumentError`` where int64 values do not fit."""
     require_support(device, dtype)
     stored = device.profile.storage(dtype)
     if stored is not dtype and values.size and dtype.kind == "int":
@@ -94,7 +94,7 @@ def from_numpy(values: Any, dtype: DType, device: Device) -> Array:
 
 
 class _Shared:
-    """Keeps a storage alive for the NumPy arrays that look into it."""
+    """A NumPy array interface on an array's memory, which keeps the storage alive."""
 
     def __init__(self, storage: Storage, address: int, array: Array) -> None:
         self.storage = storage
@@ -102,12 +102,12 @@ class _Shared:
         self.__array_interface__ = {
             "version": 3,
             "shape": array.shape,
-            # bfloat16 has no type string of its own: two bytes, seen as bfloat16 afterwards
+            # bfloat16 has no type string: it is described as uint16, and viewed as bfloat16 afterwards
             "typestr": item.str if item.kind in "biuf" else "<u2",
             "strides": tuple(
                 stride * item.itemsize
                 if size > 1
-                else item.itemsize  # a stride that nothing takes may be anything
+                else item.itemsize  # the stride of a dimension of size 1 has no effect
                 for size, stride in zip(array.shape, array.strides, strict=True)
             ),
             "data": (address + array.offset * item.itemsize, False),
@@ -115,7 +115,7 @@ class _Shared:
 
 
 class Executor(Protocol):
-    """What ``to_numpy`` makes a strided array contiguous with."""
+    """The interpreter by which ``to_numpy`` copies a strided array."""
 
     def process(self, op: Any, operands: Any, attributes: Any, into: Any, below: Any) -> tuple[Any, ...]:
         """Run an op."""
@@ -126,30 +126,30 @@ _FORMATS = {
     dtypes.int64: "q", dtypes.float16: "e", dtypes.float32: "f", dtypes.float64: "d",
 }  # fmt: skip
 FORMATS = {kind: struct.Struct(f"={letter}") for kind, letter in _FORMATS.items()}
-"""How one element is read, of the types that ``struct`` has."""
+"""The formats of an element, for the types that ``struct`` has."""
 
 
 def number(array: Array, executor: Executor) -> bool | int | float:
-    """The value of an array of one element, as a Python number."""
+    """Return the value of an array of one element, as a Python number."""
     device = array.storage.device
     if isinstance(device, HostDevice):
         format_ = FORMATS.get(array.dtype)
         if format_ is not None:
             return device.number(array.storage, array.offset * format_.size, format_)
-    found: bool | int | float = to_numpy(array, executor).item()
-    return found
+    value: bool | int | float = to_numpy(array, executor).item()
+    return value
 
 
 def to_numpy(array: Array, executor: Executor) -> Any:
-    """The elements as a NumPy array: a view of the memory on ``cpu``, a copy from other devices."""
+    """Return the elements as a NumPy array: a view of the memory on ``cpu``, a copy from other devices."""
     device = array.device
     array.storage.buffer  # noqa: B018  (raises where it was disposed)
     count = math.prod(array.shape)
     if count == 0:
         return numpy.empty(array.shape, array.dtype.numpy)
     if isinstance(device, HostDevice):
-        seen = numpy.asarray(_Shared(array.storage, device.view(array.storage).ctypes.data, array))
-        return seen.view(array.dtype.numpy) if seen.dtype != array.dtype.numpy else seen
+        shared = numpy.asarray(_Shared(array.storage, device.view(array.storage).ctypes.data, array))
+        return shared.view(array.dtype.numpy) if shared.dtype != array.dtype.numpy else shared
     if array.strides != contiguous_strides(array.shape):
         (array,) = executor.process(OPS["copy"], (array,), {}, None, ())
     stored = device.profile.storage(array.dtype)
@@ -159,7 +159,7 @@ def to_numpy(array: Array, executor: Executor) -> Any:
 
 
 def check_scalar(where: str, value: Any) -> bool | int | float:
-    """A Python number, also of a NumPy number or a tensor of one element; ``DTypeError`` otherwise."""
+    """Return a number, NumPy number or 0-d tensor as a Python number; ``DTypeError`` for other values."""
     if isinstance(value, numpy.generic) or (hasattr(value, "item") and getattr(value, "ndim", -1) == 0):
         value = value.item()
     if not isinstance(value, bool | int | float):
@@ -169,7 +169,7 @@ def check_scalar(where: str, value: Any) -> bool | int | float:
 
 @contextmanager
 def host_memory(where: str, argument: str, given: Any) -> Iterator[None]:
-    """Within it NumPy makes an array of a size that a caller chose; ``OutOfMemoryError`` where it cannot."""
+    """Raise ``OutOfMemoryError`` where NumPy cannot allocate an array of a size that a caller chose."""
     try:
         yield
     except (MemoryError, ValueError) as error:

@@ -14,7 +14,7 @@ from weft.ops.pointwise.masked import Selection
 from weft.ops.registry.interpreters import untouched
 from weft.ops.registry.targets import shared_memory
 from weft.ops.views.movement import basic_index, select
-from weft.tensors import host, taken
+from weft.tensors import host, index_views
 from weft.tensors.array import Array
 from weft.tensors.creation import tensor
 
@@ -32,15 +32,15 @@ class Indexing:
         if type(data) is not Array or not untouched() or (is_enabled() and self.requires_grad):
             selected: Tensor = self._get(index)
             return selected
-        key = taken.key_of(data, index)
-        known = taken.find(key)
+        key = index_views.key_of(data, index)
+        known = index_views.find(key)
         if known is None or data.storage.disposed:
             selected = self._get(index)
             if key is not None and selected is not self and selected._view is not None:
                 skipped = 0 if self._view is None else len(self._view.path)
-                taken.remember(key, data, selected._data, selected._view.path[skipped:])
+                index_views.remember(key, data, selected._data, selected._view.path[skipped:])
             return selected
-        view = wrap(taken.applied(known, data))
+        view = wrap(index_views.applied(known, data))
         source, untracked = self._view, not is_enabled()
         if source is None:
             view._view = View(self, known.path, untracked)

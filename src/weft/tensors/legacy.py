@@ -1,6 +1,6 @@
-"""``FloatTensor``, ``LongTensor`` …: constructors that PyTorch keeps from its first years, one a data type.
+"""``FloatTensor``, ``LongTensor`` …: PyTorch's legacy constructors, one for each data type.
 
-Each takes sizes, or data; ``isinstance(x, FloatTensor)`` asks for the data type, ``x.type()`` gives the name.
+Each takes sizes, or data. ``isinstance(x, FloatTensor)`` tests the data type, and ``x.type()`` returns the name.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ NAMES = {
     "LongTensor": "int64", "IntTensor": "int32", "ShortTensor": "int16", "CharTensor": "int8", "ByteTensor": "uint8",
     "BoolTensor": "bool", "UInt32Tensor": "uint32",
 }  # fmt: skip
-"""The constructors of PyTorch, each with the data type of its tensors."""
+"""PyTorch's legacy constructors, with the data types of their tensors."""
 
 
 class TensorType(type):
-    """The class of these constructors: calling one makes a ``Tensor``, and its instances are those of its type."""
+    """The metaclass of the constructors: a call makes a ``Tensor``; instances are the tensors of the data type."""
 
     dtype: DType
 
     def __call__(cls, *arguments: Any, device: str | None = None) -> Tensor:
-        """A tensor of sizes, with undefined contents, or of data: a sequence, an array or another tensor."""
-        return made(cls.dtype, arguments, device)
+        """Return a tensor of sizes, with undefined contents, or of data: a sequence, an array or another tensor."""
+        return construct(cls.dtype, arguments, device)
 
     def __instancecheck__(cls, value: Any) -> bool:
         return is_tensor(value) and value.dtype is cls.dtype
@@ -40,10 +40,10 @@ class TensorType(type):
         return f"<class 'weft.{cls.__name__}'>"
 
 
-def made(dtype: DType, arguments: tuple[Any, ...], device: str | None = None) -> Tensor:
-    """A tensor of undefined contents of sizes, or one of data, as PyTorch's first constructors tell them apart.
+def construct(dtype: DType, arguments: tuple[Any, ...], device: str | None = None) -> Tensor:
+    """Return a tensor of sizes, with undefined contents, or of data, as PyTorch's legacy constructors do.
 
-    A tensor of the type is given again, on the same memory.
+    A tensor of the type gives a tensor on the same memory.
     """
     if all(isinstance(argument, int) and not isinstance(argument, bool) for argument in arguments):
         return empty(*(arguments or (0,)), dtype=dtype, device=device)
@@ -63,26 +63,26 @@ def __getattr__(name: str) -> Any:
     dtype = dtypes.BY_NAME.get(NAMES[name])
     if dtype is None:
         raise AbsentError(f"{name}: weft has no data type {NAMES[name]}; it has {', '.join(dtypes.BY_NAME)}")
-    found = globals()[name] = TensorType(name, (), {"dtype": dtype, "__module__": "weft"})
-    return found
+    constructor = globals()[name] = TensorType(name, (), {"dtype": dtype, "__module__": "weft"})
+    return constructor
 
 
 def type_name(value: Tensor) -> str:
-    """The name that PyTorch's ``Tensor.type()`` gives: ``"torch.FloatTensor"``."""
+    """Return the name that PyTorch's ``Tensor.type()`` returns: ``"torch.FloatTensor"``."""
     name = next(name for name, dtype in NAMES.items() if dtype == value.dtype.name)
     place = value.device.type
     return f"torch.{name}" if place == "cpu" else f"torch.{place}.{name}"
 
 
 def named_type(given: Any) -> DType:
-    """The data type that a constructor, its name (``"torch.FloatTensor"``) or a data type stands for."""
+    """Return the data type of a constructor or of its name (``"torch.FloatTensor"``); a data type itself."""
     if isinstance(given, TensorType):
         return given.dtype
     if isinstance(given, DType):
         return given
     name = given.rpartition(".")[2] if isinstance(given, str) else repr(given)
-    found = dtypes.BY_NAME.get(NAMES.get(name, ""))
-    if found is None:
+    dtype = dtypes.BY_NAME.get(NAMES.get(name, ""))
+    if dtype is None:
         known = ", ".join(name for name, dtype in NAMES.items() if dtype in dtypes.BY_NAME)
         raise ArgumentError(mistake("type", "dtype", repr(given), f"a data type, or one of {known}"))
-    return found
+    return dtype

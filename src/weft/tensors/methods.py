@@ -19,7 +19,7 @@ from weft.tensors.creation import tensor
 
 
 class TensorMethods:
-    """Filled from the table of functions below."""
+    """The class that the methods of the table of functions are set on."""
 
     __slots__ = ()
 
@@ -39,11 +39,12 @@ def operand(owner: Any, value: Any) -> Any:
 
 
 def tensor_of(array: Any, owner: Any) -> Any:
-    """A NumPy array as a tensor on the device of another."""
+    """Return a NumPy array as a tensor on the device of another."""
     return tensor(array, device=str(owner.device))
 
 
 def _operator(spec: FunctionSpec, name: str) -> Callable[..., Any]:
+    """Return the method of an operator: ``__add__``, ``__radd__``, ``__iadd__``, ``__neg__`` …."""
     body, op, plan = spec.front.body, spec.op, spec.plan
 
     def forward(self: Any, other: Any) -> Any:
@@ -82,17 +83,20 @@ _BINARY = ("add__", "sub__", "mul__", "truediv__", "pow__", "matmul__", "and__",
 
 
 def _into(op: OpSpec, target: Any, *operands: Any) -> Any:
+    """Run an op in place on its first operand."""
     bind(op, target, *operands, into=(target,))
     return target
 
 
 def _planned(plan: Any, target: Any, *arguments: Any, **keywords: Any) -> Any:
+    """Run in place the op and operands that a function's plan returns for the arguments."""
     op, *operands = plan(target, *arguments, **keywords)
     bind(op, *operands, into=(target,))
     return target
 
 
 def _inplace(spec: FunctionSpec) -> Callable[..., Any]:
+    """Return the method that overwrites the tensor with a function's result."""
     function: Any = spec.method if callable(spec.method) else spec.function
     op, plan, body = spec.op, spec.plan, function.front.body
 
@@ -103,20 +107,23 @@ def _inplace(spec: FunctionSpec) -> Callable[..., Any]:
         return _planned(plan, self, *arguments, **keywords)
 
     def copied(self: Any, *arguments: Any, **keywords: Any) -> Any:
-        source = bind(OPS["copy"], self) if self.requires_grad else self  # what the gradient may need
+        source = (
+            bind(OPS["copy"], self) if self.requires_grad else self
+        )  # the gradient may read the old value
         made = body(source, *arguments, **keywords)
         check_target(f"{spec.name}_", TensorType(tuple(made.shape), made.dtype), self)
         return self.copy_(made)
 
     method = with_arguments if plan is not None else copied if op is None else plain
     given = inspect.signature(function)
-    kept = [each for name, each in given.parameters.items() if name not in ("out", "inplace")]
-    method.__doc__ = f"``{spec.name}`` that overwrites the tensor and gives it."
+    parameters = [parameter for name, parameter in given.parameters.items() if name not in ("out", "inplace")]
+    method.__doc__ = f"``{spec.name}`` in place: overwrites the tensor and returns it."
     method.__name__ = method.__qualname__ = f"{spec.name}_"
-    return checked(method, keywords=spec.front.keywords, signature=given.replace(parameters=kept))
+    return checked(method, keywords=spec.front.keywords, signature=given.replace(parameters=parameters))
 
 
 def _install() -> None:
+    """Set the methods and operators of all functions of the table on ``TensorMethods``."""
     for spec in FUNCTIONS.values():
         if spec.method and not hasattr(TensorMethods, spec.name):
             setattr(TensorMethods, spec.name, spec.method if callable(spec.method) else spec.function)

@@ -1,6 +1,6 @@
-"""What a call's geometry decides, found once: output types, compiled kernels, arguments, bindings.
+"""Preparation of a call from the layouts of its operands: output types, compiled kernels, arguments, bindings.
 
-The eager interpreter keeps it by the layouts of the operands; a later call fills in offsets and Python scalars.
+The eager interpreter keeps the prepared call; a later call fills in offsets and Python scalars.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from weft.tensors.splitting.interpreter import PreparedSplit, Splitting
 
 
 def needs_scratch(op: OpSpec, operands: Sequence[Any], into: Sequence[Array]) -> bool:
-    """Whether writing straight into the targets could spoil an operand before it is read."""
+    """Return whether a write straight into the targets could change an operand before it is read."""
     reading: dict[int, list[Array]] = {}
-    own = overwritten(op, operands, into) if op.overwrites else ()
+    in_place = overwritten(op, operands, into) if op.overwrites else ()
     for at, operand in enumerate(operands):
-        if type(operand) is Array and at not in own:
+        if type(operand) is Array and at not in in_place:
             reading.setdefault(id(operand.storage), []).append(operand)
     for target in into:
         for operand in reading.get(id(target.storage), ()):
@@ -53,7 +53,10 @@ def needs_scratch(op: OpSpec, operands: Sequence[Any], into: Sequence[Array]) ->
 
 
 def slots_of(operands: Sequence[Any], into: Sequence[Array]) -> tuple[tuple[int, bool], ...]:
-    """For each operand and target its binding, shared by all that lie in one buffer, and whether it spans that."""
+    """Return the binding of each operand and target, and whether it is bound by its whole buffer.
+
+    Values in the same buffer share a binding; it spans the buffer where they lie in different storages.
+    """
     values = [*operands, *into]
     buffers = [id(value.storage.buffer) if type(value) is Array else 0 for value in values]
     first: dict[int, int] = {}
@@ -67,7 +70,7 @@ def slots_of(operands: Sequence[Any], into: Sequence[Array]) -> tuple[tuple[int,
 def inferred(
     op: OpSpec, operands: Sequence[Any], attributes: dict[str, Any]
 ) -> tuple[list[TensorType], tuple[TensorType, ...]]:
-    """The types of the operands of a call and of its outputs."""
+    """Return the types of the operands of a call and of its outputs."""
     check_attributes(op, attributes)
     types = [
         TensorType(o.shape, o.dtype) if type(o) is Array else TensorType((), dtypes.of_scalar(o), True)
@@ -87,7 +90,16 @@ def prepare(
     slots: tuple[tuple[int, bool], ...] | None,
     own: tuple[int, ...] = (),
 ) -> Prepared:
-    """Types, kernels and arguments of a call; ``own``: the operands that are the targets themselves."""
+    """Prepare a call.
+
+    Args:
+        op: The op.
+        operands: Arrays and Python scalars.
+        attributes: The op's attributes.
+        into: The targets, ``None`` for new outputs.
+        slots: The bindings of operands and targets (``slots_of``) where some share a buffer.
+        own: The operands that are the targets themselves (``overwritten``).
+    """
     device = device_of(op, operands, attributes, into)
     types, outputs = inferred(op, operands, attributes)
     if into is not None:
@@ -169,10 +181,10 @@ def _run_of(
     numbers = [dtype for step in steps for _, _, dtype in step.scalars]
     launches = [step.launch for step in steps if step.launch is not None]
     made = [(array.dtype, array.shape, array.strides, array.key) for array in new]
-    where, what = op.info.get("public", op.name), op.reports or "index"
+    where, index_name = op.info.get("public", op.name), op.reports or "index"
 
     def reported(index: int) -> IndexOutOfRangeError:
-        return IndexOutOfRangeError(f"{where}: {what} {index} is out of range")
+        return IndexOutOfRangeError(f"{where}: {index_name} {index} is out of range")
 
     structure = (operands, outputs, len(temporaries), not new, parts)
     sizes = [array.size for array in (*new, *temporaries)]
@@ -180,7 +192,7 @@ def _run_of(
 
 
 def check_attributes(op: OpSpec, attributes: dict[str, Any]) -> None:
-    """``ArgumentTypeError`` where an attribute holds a tensor or a number of NumPy: calls are kept by attributes."""
+    """Raise ``ArgumentTypeError`` for an attribute with a tensor or a NumPy number: attributes are keys of calls."""
     for name, value in attributes.items():
         for part in value if isinstance(value, tuple) else (value,):
             if is_tensor(part) or type(part).__module__ == "numpy":
@@ -190,8 +202,8 @@ def check_attributes(op: OpSpec, attributes: dict[str, Any]) -> None:
 def device_of(
     op: OpSpec, operands: Sequence[Any], attributes: dict[str, Any], into: Sequence[Array] | None
 ) -> Device:
-    """The device that a call runs on: that of its operands, or the one that an attribute names."""
-    found: Device | None = None
+    """Return the device of a call: that of its operands, or the device that an attribute names."""
+    device: Device | None = None
     for value in (*operands, *(into or ())):
         if type(value) is not Array:
             if not isinstance(value, bool | int | float):
@@ -204,18 +216,18 @@ def device_of(
                     f"{op.name}: an operand is a {type(value).__name__}, expected a tensor or a number"
                 )
             continue
-        if found is None:
-            found = value.device
-        elif value.device is not found:
+        if device is None:
+            device = value.device
+        elif value.device is not device:
             raise DeviceError(
-                mistake(op.name, "operands", f"on {found.name} and {value.device.name}", "on one device",
+                mistake(op.name, "operands", f"on {device.name} and {value.device.name}", "on one device",
                         "move one with .to(device)")
             )  # fmt: skip
-    return found or devices.open(attributes["device"])
+    return device or devices.open(attributes["device"])
 
 
 def _prepared_step(step: KernelStep, device: Device, given: int) -> PreparedStep:
-    """A step's kernel and arguments; values from ``given`` on are made by the call and lie at offset 0."""
+    """Return a compiled kernel with its arguments; values from number ``given`` on are new and lie at offset 0."""
     spec = generate(step.kernel, device.profile)
     arguments = [0 if isinstance(argument, Offset | Scalar) else argument for argument in step.arguments]
     offsets, scalars = [], []
@@ -231,7 +243,7 @@ def _prepared_step(step: KernelStep, device: Device, given: int) -> PreparedStep
 
 
 def overwritten(op: OpSpec, operands: Sequence[Any], into: Sequence[Array]) -> tuple[int, ...]:
-    """The operands of those that the op may overwrite that are the targets themselves, element for element."""
+    """Return the operands that the op may overwrite and that are the targets themselves, element for element."""
     return tuple(
         at
         for at, target in zip(op.overwrites, into, strict=False)
@@ -240,6 +252,6 @@ def overwritten(op: OpSpec, operands: Sequence[Any], into: Sequence[Array]) -> t
 
 
 def share(operands: Sequence[Any], into: Sequence[Array]) -> bool:
-    """Whether two of the operands and targets lie in one buffer."""
+    """Return whether two of the operands and targets lie in one buffer."""
     arrays = [value for value in (*operands, *into) if type(value) is Array]
     return len({id(array.storage.buffer) for array in arrays}) < len(arrays)

@@ -1,7 +1,7 @@
-"""How a tensor prints: the text that PyTorch prints (``torch/_tensor_str.py`` defines the rules), devices apart.
+"""The text of a tensor, as PyTorch prints it (``torch/_tensor_str.py`` defines the rules), apart from devices.
 
-Values are read once, as NumPy. Of a tensor too large to show only the edges are formatted, and from a device only
-the edges are read.
+The elements are read once, as a NumPy array. Of a tensor above the threshold, only the first and last elements are
+formatted, and only those are read from a device other than ``cpu``.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ import numpy
 from weft import dtypes
 from weft.devices.base import HostDevice
 from weft.errors import ArgumentError, GradError, mistake
+from weft.ops import OPS
 from weft.ops.registry.lazy_fronts import lazily_checked
 from weft.tensors import host
 from weft.tensors.eager import EAGER
 
 READ_AT_MOST = 1 << 20
-"""Elements above which the edges of a summarised tensor are cut out on its device instead of reading it whole."""
+"""The most elements that are read whole; of a larger summarised tensor, the device copies the edges first."""
 
 
 @dataclass(frozen=True)
 class PrintOptions:
-    """What ``set_printoptions`` sets; ``sci_mode`` ``None`` decides by the values."""
+    """The options of ``set_printoptions``; with ``sci_mode`` ``None`` the values decide."""
 
     precision: int = 4
     threshold: int = 1000
@@ -44,7 +45,7 @@ _options = PROFILES["default"]
 
 
 def get_printoptions() -> PrintOptions:
-    """The options in force."""
+    """Return the options in force."""
     return _options
 
 
@@ -57,9 +58,9 @@ def set_printoptions(
     profile: str | None = None,
     sci_mode: bool | None = None,
 ) -> None:
-    """Set how tensors print, as ``torch.set_printoptions``; what is not given stays, ``sci_mode`` is set anew.
+    """Set how tensors print, as ``torch.set_printoptions``; options not given are kept, except ``sci_mode``.
 
-    ``profile``: ``"default"``, ``"short"`` or ``"full"``, which the other arguments change.
+    ``profile``: ``"default"``, ``"short"`` or ``"full"``, to which the other arguments are applied.
     """
     global _options
     if profile is not None and profile not in PROFILES:
@@ -75,11 +76,11 @@ def set_printoptions(
 
 
 def text(tensor: Any) -> str:
-    """``tensor(…)`` with what is not plain about it: device, dtype, size, history."""
+    """Return the text of a tensor: its values, and device, dtype, size and history where they are not the default."""
     options = _options
-    inside = getattr(tensor._data, "printed", None)
-    if inside is not None:  # within a transformed function
-        described: str = inside()
+    printed = getattr(tensor._data, "printed", None)
+    if printed is not None:  # within a transformed function
+        described: str = printed()
         return described
     array = tensor._array("print")
     count = math.prod(array.shape)
@@ -95,29 +96,30 @@ def text(tensor: Any) -> str:
 
 
 def _suffixes(tensor: Any, array: Any, count: int) -> list[str]:
-    found = []
+    """Return the words after the values: device, size, dtype, history."""
+    suffixes = []
     if tensor.device != "cpu":
-        found.append(f"device='{tensor.device}'")
+        suffixes.append(f"device='{tensor.device}'")
     if count == 0:
         if len(array.shape) != 1:
-            found.append(f"size={tuple(array.shape)}")
+            suffixes.append(f"size={tuple(array.shape)}")
         if array.dtype is not dtypes.float32:
-            found.append(f"dtype={array.dtype}")
+            suffixes.append(f"dtype={array.dtype}")
     elif array.dtype not in (dtypes.float32, dtypes.int64, dtypes.bool_):
-        found.append(f"dtype={array.dtype}")
+        suffixes.append(f"dtype={array.dtype}")
     try:
         history = tensor.grad_fn
-    except GradError:  # a view made under no_grad and written there: printing must not fail for it
-        return [*found, "grad_fn=<Invalid>"]
+    except GradError:  # a view that was made and written under no_grad: printing must not fail
+        return [*suffixes, "grad_fn=<Invalid>"]
     if history is not None:
-        found.append(f"grad_fn={history!r}")
+        suffixes.append(f"grad_fn={history!r}")
     elif tensor.requires_grad:
-        found.append("requires_grad=True")
-    return found
+        suffixes.append("requires_grad=True")
+    return suffixes
 
 
 def _with_suffixes(shown: str, suffixes: list[str], indent: int, width: int) -> str:
-    """The suffixes behind the values, on a new line where the last one is full."""
+    """Return the text with the suffixes after the values, on a new line where the last line is full."""
     length = len(shown) - shown.rfind("\n") + 1
     for suffix in suffixes:
         if length + len(suffix) + 2 > width:
@@ -130,7 +132,7 @@ def _with_suffixes(shown: str, suffixes: list[str], indent: int, width: int) -> 
 
 
 def _values(array: Any, count: int, edge: int | None) -> tuple[Any, tuple[bool, ...]]:
-    """The elements to format, and of which dimensions the middle is left out; all, where ``edge`` is ``None``."""
+    """Return the elements to format, and which dimensions lack their middle; all elements without ``edge``."""
     cut = tuple(edge is not None and size > 2 * edge for size in array.shape)
     if edge is None or count == 0:
         return host.to_numpy(array, EAGER), cut
@@ -144,9 +146,7 @@ def _values(array: Any, count: int, edge: int | None) -> tuple[Any, tuple[bool, 
 
 
 def _edges_on_device(array: Any, edge: int) -> Any:
-    """The first and last elements along each long dimension, the longest dimension first: each copy is small."""
-    from weft.ops import OPS
-
+    """Return the first and last elements along each long dimension, the longest dimension first: each copy is small."""
     for dim in sorted(range(len(array.shape)), key=lambda d: -array.shape[d]):
         size = array.shape[dim]
         if size > 2 * edge:
@@ -160,7 +160,7 @@ def _edges_on_device(array: Any, edge: int) -> Any:
 
 @dataclass(frozen=True)
 class _Formatter:
-    """Formats one element; all are padded to one width."""
+    """A formatter of elements, padded to one width."""
 
     width: int
     write: Callable[[Any], str]
@@ -191,12 +191,12 @@ def _formatter(values: Any, dtype: Any, options: PrintOptions) -> _Formatter:
 
 
 def _whole(value: float) -> str:
-    """A float without decimals: the point tells it from an integer."""
+    """Return a float without decimals; the point distinguishes it from an integer."""
     return f"{value:.0f}." if math.isfinite(value) else f"{value:.0f}"
 
 
 def _nested(values: Any, cut: tuple[bool, ...], indent: int, write: _Formatter, options: PrintOptions) -> str:
-    """Brackets within brackets; the last dimension is wrapped at the line's width."""
+    """Return the values in nested brackets; the last dimension is wrapped at the line's width."""
     if values.ndim == 0:
         return write(values.item())
     edge = options.edgeitems
@@ -204,10 +204,10 @@ def _nested(values: Any, cut: tuple[bool, ...], indent: int, write: _Formatter, 
         row = [write(value) for value in values.tolist()]
         if cut[0]:
             row.insert(edge, " ...")
-        each = max(1, (options.linewidth - indent) // (write.width + 2))
-        lines = [", ".join(row[start : start + each]) for start in range(0, len(row), each)]
+        count = max(1, (options.linewidth - indent) // (write.width + 2))
+        lines = [", ".join(row[start : start + count]) for start in range(0, len(row), count)]
         return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
-    parts: list[str] = [_nested(one, cut[1:], indent + 1, write, options) for one in values]
+    parts: list[str] = [_nested(part, cut[1:], indent + 1, write, options) for part in values]
     if cut[0]:
         parts.insert(edge, "...")
     separator: str = "," + "\n" * (values.ndim - 1) + " " * (indent + 1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy
+
 from weft import dtypes
 from weft.dtypes import DType
 from weft.errors import DTypeError, mistake
@@ -26,12 +28,12 @@ class finfo(Checked):
         kind = data_type("finfo", type)
         if kind.kind != "float":
             raise DTypeError(mistake("finfo", "type", kind.name, "a floating point type", "use iinfo"))
-        found = _numpy_finfo(kind)
+        limits = _numpy_finfo(kind)
         self.dtype: str = kind.name
         self.bits: int = kind.bits
-        self.eps, self.max, self.min = float(found.eps), float(found.max), float(found.min)
-        self.tiny = self.smallest_normal = float(found.tiny)
-        self.resolution = float(found.resolution)
+        self.eps, self.max, self.min = float(limits.eps), float(limits.max), float(limits.min)
+        self.tiny = self.smallest_normal = float(limits.tiny)
+        self.resolution = float(limits.resolution)
 
     def __repr__(self) -> str:
         names = ("resolution", "min", "max", "eps", "smallest_normal", "tiny", "dtype")
@@ -40,12 +42,10 @@ class finfo(Checked):
 
 def _numpy_finfo(kind: DType) -> Any:
     if kind is dtypes.bfloat16:
-        import ml_dtypes
+        import ml_dtypes  # here, since it is loaded for bfloat16 alone
 
         narrow: Any = ml_dtypes.finfo
         return narrow(kind.numpy)
-    import numpy
-
     return numpy.finfo(kind.numpy)
 
 

@@ -1,7 +1,7 @@
-"""``run`` of a prepared call: a function written for its structure, from the operands to the outputs in one step.
+"""``run`` of a prepared call: a generated function from the operands to the outputs.
 
-Calls of equal structure (how many operands, which of them each kernel binds, what changes) share the source text, so
-that few are compiled; what else differs (launches, sizes, types, layouts) is given to the function that makes it.
+The source text depends on the structure of the call alone (how many operands, which of them each kernel binds, which
+arguments change), so that few functions are compiled. All else (launches, sizes, types, layouts) is bound to them.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def run_function(
     made: Sequence[tuple[DType, tuple[int, ...], tuple[int, ...], int]], numbers: Sequence[DType],
     reported: Callable[[int], IndexOutOfRangeError],
 ) -> Callable[..., tuple[Array, ...]]:  # fmt: skip
-    """The function of a call.
+    """Return the function that runs a call.
 
     Args:
-        structure: What the source text depends on.
+        structure: The structure of the call, on which the source text depends.
         device: The device, which must be ``direct`` when the function is called.
         launches: One for each step.
         sizes: Bytes of new outputs and temporaries.
@@ -50,7 +50,7 @@ def run_function(
     return run
 
 
-@lru_cache(maxsize=4096)  # structures differ with the number of operands, which has no end
+@lru_cache(maxsize=4096)  # the number of operands is unbounded, and so is the number of structures
 def _maker(structure: Structure) -> Callable[..., Any]:
     scope: dict[str, Any] = {}
     exec(compile(_source(*structure), str(Path(__file__).parent / "<call>"), "exec"), scope)
@@ -61,7 +61,7 @@ def _maker(structure: Structure) -> Callable[..., Any]:
 def _source(
     operands: int, outputs: int, temporaries: int, into: bool, steps: Sequence[tuple[Any, ...]]
 ) -> str:
-    """The text of a function that makes ``run``: storages are ``s``, arrays ``v``, numbers ``n``."""
+    """Return the source of a function that returns ``run``: storages are ``s``, arrays ``v``, numbers ``n``."""
     given = operands + outputs * into
     new = range(given, operands + outputs + temporaries)
     arrays = range(operands, operands + outputs)
@@ -82,8 +82,8 @@ def _source(
             lines.append(f"{name} = v{at} if {fits} else number(v{at}, t{name})")
             arguments.append(name)
         calls += [
-            f"found = launch{step}({', '.join(arguments)})",
-            "if found is not None: raise reported(found)",
+            f"index = launch{step}({', '.join(arguments)})",
+            "if index is not None: raise reported(index)",
         ]
     lines += [f"s{at} = allocate(size{at})" for at in new]
     for at in arrays if not into else ():
@@ -92,11 +92,11 @@ def _source(
             f"v{at}.strides = strides{at}", f"v{at}.offset = 0", f"v{at}.key = key{at}",
         ]  # fmt: skip
     lines += [*calls, f"return ({''.join(f'v{at}, ' for at in arrays)})"]
-    parts = [
+    bound = [
         "allocate", "Array", "new", "number", "reported", *(f"launch{at}" for at in range(len(steps))),
         *(f"size{at}" for at in new),
         *(f"{part}{at}" for at in (() if into else arrays) for part in ("dtype", "shape", "strides", "key")), *names,
     ]  # fmt: skip
     body = "\n        ".join(lines)
     arguments = [f"v{at}" for at in range(given)]
-    return f"def make({', '.join(parts)}):\n    def run({', '.join(arguments)}):\n        {body}\n    return run\n"
+    return f"def make({', '.join(bound)}):\n    def run({', '.join(arguments)}):\n        {body}\n    return run\n"

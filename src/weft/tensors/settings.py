@@ -1,4 +1,4 @@
-"""Questions and settings about devices and types that users ask of the package itself."""
+"""Settings of devices, types and threads, and functions about types, in the top namespace."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from weft.tensors.tensor import Tensor
 
 
 def set_default_device(device: str | None) -> None:
-    """Make new tensors on this device, in this context; ``None`` goes back to the choice that weft makes."""
+    """Create new tensors on this device, in this context; ``None`` restores weft's choice."""
     devices.set_default(None if device is None else devices.open(device).name)
 
 
 def get_default_device() -> device:
-    """Where new tensors are made."""
+    """Return the device of new tensors."""
     return device(devices.default().name)
 
 
 def synchronize(name: str | None = None) -> None:
-    """Wait until a device has done all work so far; raises what its kernels reported."""
+    """Wait until a device has done all work so far; raises the errors that its kernels reported."""
     (devices.default() if name is None else devices.open(name)).synchronize()
 
 
 def promote_types(type1: DType, type2: DType) -> DType:
-    """The type of an operation on tensors of two types."""
+    """Return the type of an operation on tensors of two types."""
     return dtypes.promote(type1, type2)
 
 
 def result_type(*operands: Any) -> DType:
-    """The type of an operation on these tensors and numbers."""
+    """Return the type of an operation on these tensors and numbers."""
     return promoted(
         [
             TensorType(operand.shape, operand.dtype)
@@ -49,22 +49,22 @@ def result_type(*operands: Any) -> DType:
 
 
 def is_tensor(obj: Any) -> bool:
-    """Whether an object is a tensor."""
+    """Return whether an object is a tensor."""
     return isinstance(obj, Tensor)
 
 
 def is_floating_point(input: Tensor) -> bool:
-    """Whether a tensor's type is a floating point one."""
+    """Return whether a tensor's type is a floating point type."""
     return _checked("is_floating_point", input).is_floating_point()
 
 
 def is_complex(input: Tensor) -> bool:
-    """Whether a tensor's type is a complex one: False, weft has none."""
+    """Return False: weft has no complex types."""
     return _checked("is_complex", input).is_complex()
 
 
 def numel(input: Tensor) -> int:
-    """The number of elements of a tensor."""
+    """Return the number of elements of a tensor."""
     return _checked("numel", input).numel()
 
 
@@ -75,17 +75,16 @@ def _checked(where: str, input: Any) -> Tensor:
 
 
 def get_default_dtype() -> DType:
-    """The type of new tensors of numbers with a fraction, float32 unless ``set_default_dtype`` said otherwise."""
+    """Return the type of new tensors of Python floats: float32, or that of ``set_default_dtype``."""
     return dtypes.default_float()
 
 
 def set_default_dtype(d: DType) -> None:
-    """Make a floating point type the one of new tensors of numbers with a fraction, as ``torch.set_default_dtype``.
+    """Set the floating point type of new tensors of Python floats, as ``torch.set_default_dtype``.
 
-    It is also the type of what is computed from integers and a Python number with a fraction. It holds for the whole
-    process. float64 raises ``DTypeError`` where a tensor is then made on a device without it, such as ``webgpu``.
-    A NumPy array of float64 becomes a tensor of the default type. Functions that are compiled keep, for each default
-    type, a program of their own.
+    The type is also that of results of integer tensors with a Python float, and of tensors of a float64 NumPy array.
+    The setting holds for the whole process. With float64, a new tensor on a device without it, such as ``webgpu``,
+    raises ``DTypeError``. Compiled functions keep a program for each default type.
 
     >>> import weft as wf
     >>> wf.set_default_dtype(wf.float16)
@@ -102,25 +101,25 @@ def set_default_dtype(d: DType) -> None:
 
 
 def set_num_threads(num: int) -> None:
-    """Let the device ``cpu`` use that many threads at most; never more than the process has processors.
+    """Set the most threads that the device ``cpu`` uses, bounded by the number of the process's processors.
 
-    ``WEFT_THREADS`` says how many there are at the start. Compiled programs keep the number that they were made with.
+    ``WEFT_THREADS`` sets the number at start. Compiled programs keep the number with which they were compiled.
     """
     _cpu_workers().limit(_threads("set_num_threads", num))
 
 
 def get_num_threads() -> int:
-    """How many threads the device ``cpu`` uses."""
+    """Return the number of threads that the device ``cpu`` uses."""
     return int(_cpu_workers().count)
 
 
 def set_num_interop_threads(num: int) -> None:
-    """Accept a number of threads that run operations side by side; here operations run in order."""
+    """Accept a number of threads for parallel operations, without effect: operations run in order."""
     _threads("set_num_interop_threads", num)
 
 
 def get_num_interop_threads() -> int:
-    """How many operations run side by side: 1."""
+    """Return how many operations run in parallel, which is 1."""
     return 1
 
 
@@ -152,7 +151,7 @@ def set_float32_matmul_precision(precision: str) -> None:
 
 
 def get_float32_matmul_precision() -> str:
-    """What ``set_float32_matmul_precision`` was given, ``"highest"`` before."""
+    """Return the precision given to ``set_float32_matmul_precision``, by default ``"highest"``."""
     return _precision
 
 
@@ -160,13 +159,13 @@ _deterministic = False
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
-    """Accept the wish: weft's results are the same each time, whatever the mode."""
+    """Accept the setting without effect: weft's results are deterministic in any case."""
     global _deterministic
     _deterministic = bool(mode)
 
 
 def are_deterministic_algorithms_enabled() -> bool:
-    """What ``use_deterministic_algorithms`` was given, False before."""
+    """Return the mode given to ``use_deterministic_algorithms``, by default False."""
     return _deterministic
 
 

@@ -34,9 +34,9 @@ from weft.tensors.creation import tensor
 from weft.tensors.described import Described
 from weft.tensors.drawing import Drawing
 from weft.tensors.gradients import Gradients
+from weft.tensors.in_place_views import InPlaceViews
 from weft.tensors.indexing import Indexing
 from weft.tensors.methods import TensorMethods
-from weft.tensors.turning import Turning
 from weft.tensors.values import HostValues
 from weft.tensors.watch import watcher
 
@@ -51,7 +51,7 @@ class Tensor(
     Conversions,
     Alike,
     Drawing,
-    Turning,
+    InPlaceViews,
     Indexing,
     TensorMethods,
 ):
@@ -69,11 +69,11 @@ class Tensor(
     """Whether a deep copy has a copy of the gradient."""
 
     def __new__(cls, *arguments: Any, device: str | None = None) -> Tensor:
-        """See the class; ``wrap`` is what functions make tensors by."""
-        return legacy.made(float32, arguments, device)
+        """See the class. Functions create tensors by ``wrap``."""
+        return legacy.construct(float32, arguments, device)
 
     def detach(self) -> Tensor:
-        """A tensor on the same memory without history."""
+        """Return a tensor on the same memory without history."""
         detached = getattr(self._data, "detached", None)
         made = Tensor.wrap(self._data if detached is None else detached())
         watch = watcher.get()
@@ -136,15 +136,15 @@ class Tensor(
         return exchange.reduce(self)
 
     def __dlpack__(self, **options: Any) -> Any:
-        """A capsule over the tensor's memory on ``cpu``, for ``numpy.from_dlpack`` and the like."""
+        """Return a capsule over the tensor's memory on ``cpu``, for ``numpy.from_dlpack`` and others."""
         return exchange.to_dlpack(self, **options)
 
     def __dlpack_device__(self) -> tuple[Any, Any]:
-        """DLPack's name of the device; ``DeviceError`` for a tensor that is not on ``cpu``."""
+        """Return DLPack's device type and number; ``DeviceError`` for a tensor that is not on ``cpu``."""
         return exchange.device_of(self)
 
     def dispose(self) -> None:
-        """Give the memory back now; any later use of it, through this or another view, raises ``DisposedError``."""
+        """Free the memory now; any later use of it, through this tensor or a view, raises ``DisposedError``."""
         self._array("dispose").storage.dispose()
 
     # Writing.
@@ -152,7 +152,7 @@ class Tensor(
     def copy_(self, src: Tensor, non_blocking: builtins.bool = False) -> Tensor:
         """Overwrite the elements with those of ``src``, broadcast and converted; ``src`` may be on another device.
 
-        ``non_blocking`` changes nothing: copies are ordered with what comes after them on either device.
+        ``non_blocking`` changes nothing: copies are ordered with later operations on either device.
         """
         if not isinstance(src, Tensor):
             raise ArgumentTypeError(
@@ -165,7 +165,7 @@ class Tensor(
         return self
 
     def fill_(self, value: Any) -> Tensor:
-        """Overwrite all elements with a number or the value of a 0-d tensor; of an expanded tensor its base's."""
+        """Overwrite all elements with a number or the value of a 0-d tensor; of an expanded tensor, its base's."""
         if isinstance(value, Tensor):
             if value.shape:
                 raise ShapeError(
@@ -188,7 +188,7 @@ class Tensor(
         return self
 
     def _without_repeats(self) -> Tensor:
-        """The view without what an expanded dimension repeats: what one value for all elements is written to."""
+        """Return the view without the repeats of expanded dimensions, so that each element in memory appears once."""
         strides = self.stride()
         if 0 not in strides:
             return self

@@ -1,4 +1,4 @@
-"""``HostValues``: the part of ``Tensor`` that gives its elements to Python and NumPy. It waits for the device."""
+"""``HostValues``: the part of ``Tensor`` that reads its elements for Python and NumPy. Reading waits for the device."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
     from weft.tensors.tensor import Tensor
 
 
-_INSTEAD = {
+_ADVICE = {
     "bool": "choose between elements with weft.where(condition, a, b)",
     "int": "return it from the function and read it there; sizes and counts must be known to Python",
     "item": "return it from the function and read it there",
     "print": "return it, or mark it with weft.capture(name, tensor) and call the jitted function's with_captures()",
 }
-"""What to do in place of reading a value while a function is traced."""
+"""What to do instead of reading a value while a function is traced."""
 
 
 class HostValues:
-    """Numbers, lists, NumPy arrays and text from a tensor."""
+    """Methods that return numbers, lists, NumPy arrays and text."""
 
     __slots__ = ()
 
     def _array(self: Any, where: str) -> Array:
-        """The array behind the handle; an error for a traced tensor, whose value does not exist yet."""
+        """Return the array of the tensor; ``UnsupportedError`` for a traced tensor, whose value does not exist yet."""
         if type(self._data) is Array and interpreter_stack()[0].executes:
             known: Array = self._data
             return known
         readable = getattr(self._data, "readable", None)
-        if readable is not None:  # a value of a transform: what it holds, where that is one value
+        if readable is not None:  # a value of a transform that stands for one array
             array_below: Array = readable(where)._array(where)
             return array_below
         traced = type(self._data) is not Array
@@ -52,13 +52,13 @@ class HostValues:
             state = "is being traced and has no value yet" if traced else "is read while a function is traced"
             raise UnsupportedError(
                 f"{where}: the tensor {state}, expected a tensor outside of a traced function; "
-                f"{_INSTEAD.get(where, _INSTEAD['item'])}"
+                f"{_ADVICE.get(where, _ADVICE['item'])}"
             )
         array: Array = self._data
         return array
 
     def numpy(self: Any) -> Any:
-        """The elements as a NumPy array: shared memory on ``cpu``, a copy elsewhere. Waits for the device.
+        """Return the elements as a NumPy array: shared memory on ``cpu``, a copy elsewhere. Waits for the device.
 
         A tensor that requires grad must be detached first.
         """
@@ -75,7 +75,7 @@ class HostValues:
         return result.copy() if copy else result
 
     def item(self: Any) -> bool | int | float:
-        """The value of a tensor of one element, as a Python number. Waits for the device."""
+        """Return the value of a tensor of one element, as a Python number. Waits for the device."""
         value: bool | int | float = self._element("item")
         return value
 
@@ -87,7 +87,7 @@ class HostValues:
         return host.number(self._array(where), EAGER)
 
     def tolist(self: Any) -> Any:
-        """The elements as nested Python lists (a number for a 0-d tensor)."""
+        """Return the elements as nested Python lists (a number for a 0-d tensor)."""
         return host.to_numpy(self._array("tolist"), EAGER).tolist()
 
     def __bool__(self: Any) -> bool:
@@ -133,7 +133,7 @@ class HostValues:
         return text(self)
 
     def __format__(self: Any, spec: str) -> str:
-        """A 0-d tensor as its number (a ``Parameter`` only with a format), others as text."""
+        """Format a 0-d tensor as its number (a ``Parameter`` only with a format), others as text."""
         if self.ndim == 0 and (spec or type(self).__name__ == "Tensor"):
             return format(self._element("item" if spec else "print"), spec)
         if spec and self.numel() == 1:

@@ -1,7 +1,7 @@
-"""What a trace is told of the Python objects that the traced function uses, so that it knows when they change.
+"""``Watcher``: how a trace learns which Python state the traced function depends on, to know when that changes.
 
-A graph holds what a function did with tensors; which tensors these were, in which mode a module was, which options
-an optimizer had, is Python. Whoever owns such facts tells the watcher of the context, where there is one.
+A graph holds the operations on tensors. Which tensors a function used, the mode of a module and the options of an
+optimizer are Python state. The objects that own such state report each use to the watcher of the context, if any.
 """
 
 from __future__ import annotations
@@ -16,47 +16,47 @@ from weft.ops import interpreter_stack
 
 
 class Watcher(Protocol):
-    """Takes notes during a trace."""
+    """The observer of Python state during a trace."""
 
     def made(self, storage: Storage) -> None:
-        """A storage was filled from the host: within the trace, a constant."""
+        """Note a storage that was filled from the host, which is a constant of the trace."""
 
     def detached(self, source: Any, made: Any) -> None:
-        """A tensor got a second handle, without history."""
+        """Note that ``made`` is ``source`` detached."""
 
     def entered(self, module: Any) -> None:
-        """A module is called."""
+        """Note the call of a module."""
 
     def read(self, module: Any, table: str, name: str) -> None:
-        """An entry of one of a module's tables was looked up."""
+        """Note that an entry of a table of a module was read."""
 
     def depends(self, owner: Any) -> None:
-        """What is computed depends on all that ``owner.revision`` counts the changes of, or tells by equality."""
+        """Note that the result depends on the state whose changes ``owner.revision`` counts, or whose value it is."""
 
     def looked(self, owner: Any, name: str, value: Any) -> None:
-        """An attribute of an object was read, where its class tells."""
+        """Note that an attribute of an object was read, for classes that report it."""
 
     def changing(self, owner: Any, name: str) -> None:
-        """An attribute of an object is about to be written or deleted, where its class tells."""
+        """Note that an attribute of an object is about to be written or deleted, for classes that report it."""
 
     def afterwards(self, call: Callable[[], None]) -> None:
-        """Python is behind what the traced program does: ``call`` is made after each run of it."""
+        """Call ``call`` after each run of the traced program, to update Python state."""
 
 
 class Retrace(BaseException):
-    """Raised in a trace by who had to change the state that it is traced from: it starts again."""
+    """Raised in a trace after a change of the state that the trace started from, to restart it."""
 
 
 watcher: ContextVar[Watcher | None] = ContextVar("weft_watcher", default=None)
 
 
 def tracing() -> bool:
-    """Whether operations are recorded, or only typed, instead of run."""
+    """Return whether operations are recorded, or only typed, and not run."""
     return not interpreter_stack()[0].executes
 
 
 def refuse_tracing(where: str, instead: str) -> None:
-    """``UnsupportedError`` in a traced function, where what ``where`` does would happen once and not at each call."""
+    """Raise ``UnsupportedError`` in a traced function, where the effect of ``where`` would not repeat at each call."""
     if tracing():
         raise UnsupportedError(
             f"{where}: is called while a function is traced, expected a call outside of it; {instead}"

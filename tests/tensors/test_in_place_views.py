@@ -1,4 +1,4 @@
-"""Methods that give a tensor itself another shape: shapes, memory and gradients as PyTorch's, and what is refused."""
+"""Methods that change a tensor's own shape: shapes, memory, gradients and errors against PyTorch's."""
 
 from __future__ import annotations
 

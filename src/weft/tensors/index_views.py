@@ -1,6 +1,6 @@
-"""Views that an index gives, remembered by the layout that it was applied to: their geometry, and the path to them.
+"""A cache of views by an index expression: their geometry and path, by the layout of the source and the index.
 
-An index of ints and slices is several view ops. Where none of them is recorded, the second time is one step.
+An index of ints and slices is several view ops. A second time it is one look-up, where no op is recorded.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from weft.tensors.array import Array
 
 CAPACITY = 8192
-"""Indices that are remembered; beyond that all are looked at anew."""
+"""The most entries of the cache, which is cleared beyond it."""
 
 
-class Taken(NamedTuple):
-    """A view by an index: geometry with the offset counted from the source's, layout, and the view ops to it."""
+class IndexView(NamedTuple):
+    """A view by an index: its geometry relative to the source's offset, its layout, and the view ops to it."""
 
     shape: tuple[int, ...]
     strides: tuple[int, ...]
@@ -24,12 +24,12 @@ class Taken(NamedTuple):
     path: tuple[Any, ...]
 
 
-_known: dict[Any, Taken] = {}
+_known: dict[Any, IndexView] = {}
 _PLAIN = frozenset((int, NoneType))
 
 
 def key_of(data: Array, index: Any) -> Any:
-    """The layout and the items of an index of ints, slices, ``None`` and ``...``; ``None`` for any other index."""
+    """Return the key of an index of ints, slices, ``None`` and ``...``; ``None`` for any other index."""
     if type(index) is int:
         return data.key, index
     items: list[Any] = []
@@ -53,15 +53,15 @@ find = _known.get
 
 
 def remember(key: Any, source: Array, view: Array, path: tuple[Any, ...]) -> None:
-    """Note what an index gave, where that is a view."""
+    """Keep the result of an index, if it is a view."""
     if view.storage is source.storage:
         if len(_known) >= CAPACITY:
             _known.clear()
-        _known[key] = Taken(view.shape, view.strides, view.offset - source.offset, view.key, path)
+        _known[key] = IndexView(view.shape, view.strides, view.offset - source.offset, view.key, path)
 
 
-def applied(taken: Taken, source: Array) -> Array:
-    """The view of another array of the same layout."""
-    shape, strides, moved, layout, _ = taken
+def applied(view: IndexView, source: Array) -> Array:
+    """Return the same view of another array of the same layout."""
+    shape, strides, moved, layout, _ = view
     known = layout if moved & 15 == 0 else None
     return Array(source.storage, source.dtype, shape, strides, source.offset + moved, known)

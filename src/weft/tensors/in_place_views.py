@@ -1,4 +1,4 @@
-"""``Turning``: the part of ``Tensor`` that gives the tensor itself another shape (``unsqueeze_``, ``transpose_``)."""
+"""``InPlaceViews``: the part of ``Tensor`` that changes the tensor's own shape (``unsqueeze_``, ``transpose_``)."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ if TYPE_CHECKING:
     from weft.tensors.tensor import Tensor
 
 
-class Turning:
-    """Each method turns the tensor into the view that the method without ``_`` gives, and gives the tensor."""
+class InPlaceViews:
+    """Methods that make the tensor the view that the method without ``_`` returns, and return the tensor."""
 
     __slots__ = ()
 
     def _become(self: Any, name: str, *arguments: Any) -> Tensor:
+        """Make the tensor the view that a method of it returns."""
         if self.is_leaf and self.requires_grad and is_grad_enabled():
             raise GradError(
                 f"{name}_: the tensor is a leaf that requires grad, expected another; use {name}()"
             )
         source = self
-        if self._view is None:  # the view needs a base, which is the tensor as it was
+        if self._view is None:  # the base of the view: the tensor before the change
             source = wrap(self._data, self._edge)
-            source._generation = self._generation + 1  # views taken before ask anew for their history
+            source._generation = self._generation + 1  # earlier views rebuild their history
             source._leaf_requires_grad = self._leaf_requires_grad
         made = getattr(source, name)(*arguments)
         if made is not source:
@@ -43,7 +44,7 @@ class Turning:
         return self._become("unsqueeze", dim)
 
     def squeeze_(self, dim: Any = None) -> Tensor:
-        """Take dimensions of size 1 from the tensor itself."""
+        """Remove dimensions of size 1 from the tensor itself."""
         return self._become("squeeze", *(() if dim is None else (dim,)))
 
     def transpose_(self, dim0: int, dim1: int) -> Tensor:
