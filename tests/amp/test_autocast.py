@@ -130,7 +130,9 @@ def test_other_operations_stay_in_the_type_of_their_operands(device) -> None:
     h, _ = pair(device, 4, 4, dtype="float16")
     a, _ = pair(device, 4, 4)
     with wf.autocast(kind(device), wf.float16):
-        assert [one.dtype for one in (h.relu(), h + h, h.mean(), h.max(), F.gelu(h))] == [wf.float16] * 5
+        assert [result.dtype for result in (h.relu(), h + h, h.mean(), h.max(), F.gelu(h))] == [
+            wf.float16
+        ] * 5
         assert (a.relu().dtype, (a + h).dtype) == (wf.float32, wf.float32)
         target = wf.zeros(4, 4, device=device.name)
         assert wf.matmul(a, a, out=target) is target and target.dtype is wf.float32
@@ -310,9 +312,9 @@ def test_regions_inside_of_compiled_functions(device) -> None:
 
     x, _ = pair(device, 4, 4)
     for fn in (wf.jit(run), wf.compile(run)):
-        assert [one.dtype for one in fn(x)] == [wf.float16, wf.float16]
-        for one, other in zip(fn(x), run(x), strict=True):
-            numpy.testing.assert_allclose(one.detach().numpy(), other.detach().numpy(), rtol=2e-3)
+        assert [result.dtype for result in fn(x)] == [wf.float16, wf.float16]
+        for compiled, eager in zip(fn(x), run(x), strict=True):
+            numpy.testing.assert_allclose(compiled.detach().numpy(), eager.detach().numpy(), rtol=2e-3)
     assert wf.compiler.eval_shape(run, x)[0].dtype is wf.float16
 
 

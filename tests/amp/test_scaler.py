@@ -100,10 +100,10 @@ def test_training_in_float16_converges_and_compiled_steps_are_equal(device, how:
     found, others, theirs = training(device, how)
     assert others == scales
     numpy.testing.assert_allclose(found, losses, rtol=1e-3)
-    for one, other in zip(theirs, weights, strict=True):
+    for expected, actual in zip(theirs, weights, strict=True):
         # the last bits before the one rounding differ, and with them which side of 0 a unit's sample falls on
-        assert numpy.isclose(one, other, rtol=1e-2, atol=1e-3).mean() > 0.9
-        numpy.testing.assert_allclose(one, other, rtol=0, atol=0.03)
+        assert numpy.isclose(expected, actual, rtol=1e-2, atol=1e-3).mean() > 0.9
+        numpy.testing.assert_allclose(expected, actual, rtol=0, atol=0.03)
 
 
 def test_a_skipped_step_leaves_everything_as_it_was(device) -> None:
@@ -120,13 +120,13 @@ def test_a_skipped_step_leaves_everything_as_it_was(device) -> None:
 
     def held():
         (entry,) = optimizer.state_dict()["state"].values()
-        return [w.detach().numpy().copy(), *(one.numpy().copy() for one in entry.values())]
+        return [w.detach().numpy().copy(), *(state.numpy().copy() for state in entry.values())]
 
     step(wf.ones(2, device=device.name))
     before = held()
     step(wf.tensor([1.0, math.inf], device=device.name))
-    for one, other in zip(held(), before, strict=True):
-        numpy.testing.assert_array_equal(one, other)
+    for actual, expected in zip(held(), before, strict=True):
+        numpy.testing.assert_array_equal(actual, expected)
     step(wf.ones(2, device=device.name))
     assert not numpy.array_equal(held()[0], before[0])
 
@@ -223,10 +223,10 @@ def test_a_disabled_scaler_does_nothing(device) -> None:
 
 def test_several_outputs_are_scaled(device) -> None:
     scaler = wf.amp.GradScaler(device.name, init_scale=4.0)
-    one = wf.ones(2, device=device.name)
-    a, (b, c) = scaler.scale([one, (one, one * 2)])
+    ones = wf.ones(2, device=device.name)
+    a, (b, c) = scaler.scale([ones, (ones, ones * 2)])
     assert a.tolist() == b.tolist() == [4.0, 4.0] and c.tolist() == [8.0, 8.0]
-    assert [x.tolist() for x in scaler.scale(iter([one]))] == [[4.0, 4.0]]
+    assert [x.tolist() for x in scaler.scale(iter([ones]))] == [[4.0, 4.0]]
 
 
 def test_mistakes(device) -> None:
@@ -257,7 +257,7 @@ def test_mistakes(device) -> None:
         scaler.step(3)
     with pytest.raises(ArgumentTypeError, match="outputs"):
         scaler.scale(3)
-    with pytest.raises(ArgumentError, match="saved by a disabled"):
+    with pytest.raises(ArgumentError, match="a disabled scaler saves"):
         scaler.load_state_dict({})
     for options in (
         {"growth_factor": 1.0},

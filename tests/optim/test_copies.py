@@ -50,9 +50,9 @@ def test_a_copy_goes_on_apart(device: Any, kind: str, how: str) -> None:
     assert other.param_groups[0] is not optimizer.param_groups[0]
     first, before = train(layer, optimizer, 2), [p.detach().numpy().copy() for p in twin.parameters()]
     again = train(twin, other, 2)
-    for one, two, old in zip(first, again, before, strict=True):
-        np.testing.assert_array_equal(one, two)
-        assert (old != two).any()
+    for original, copied, old in zip(first, again, before, strict=True):
+        np.testing.assert_array_equal(original, copied)
+        assert (old != copied).any()
     other.param_groups[0]["lr"] = 0.0
     assert optimizer.param_groups[0]["lr"] == 0.1
     still = train(twin, other, 1)[0]

@@ -70,8 +70,8 @@ def test_runs_resume_and_copies_go_on_apart() -> None:
         new.data.copy_(old.detach())
     resumed = wf.optim.LBFGS(again)
     resumed.load_state_dict(optimizer.state_dict())
-    for one, parameters in ((optimizer, ours), (other, twin), (resumed, again)):
-        one.step(closure_of(one, parameters))
+    for stepped, parameters in ((optimizer, ours), (other, twin), (resumed, again)):
+        stepped.step(closure_of(stepped, parameters))
     same(ours, twin, 0)
     same(ours, again, 0)
 

@@ -63,8 +63,8 @@ def test_a_traced_step_is_the_eager_step(name: str, options: dict[str, Any], dev
     wf.manual_seed(1)
     replayed, found = run(True)
     assert replayed == pytest.approx(eager, rel=1e-5)
-    for one, other in zip(found, values, strict=True):
-        numpy.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    for actual, expected in zip(found, values, strict=True):
+        numpy.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_parameters_without_a_gradient_keep_their_count() -> None:

@@ -57,7 +57,7 @@ def optimizer_of(lib: Any, device: str = "cpu", kind: str = "SGD", **options: An
 def step_of(optimizer: Any, schedule: Any) -> Callable[[], Any]:
     def step() -> Any:
         optimizer.zero_grad()
-        loss = sum((one * one).sum() for group in optimizer.param_groups for one in group["params"])
+        loss = sum((p * p).sum() for group in optimizer.param_groups for p in group["params"])
         loss.backward()
         optimizer.step()
         schedule.step()
@@ -116,13 +116,13 @@ def test_momenta_go_along(name: str, kind: str, first: str, device: Device) -> N
     for lib in (wf, torch):
         optimizer = optimizer_of(lib, device.name, kind, **options)
         schedule = FORMULAS[name](lib.optim.lr_scheduler, optimizer)
-        parameters = [one for group in optimizer.param_groups for one in group["params"]]
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
         def step(optimizer: Any = optimizer, schedule: Any = schedule, parameters: Any = parameters) -> Any:
             optimizer.zero_grad()
             sum((parameter * parameter).sum() for parameter in parameters).backward()
-            for one in (optimizer, schedule) if first == "optimizer" else (schedule, optimizer):
-                one.step()
+            for stepped in (optimizer, schedule) if first == "optimizer" else (schedule, optimizer):
+                stepped.step()
             return parameters[0] * 1
 
         run = wf.jit(step) if lib is wf else step
@@ -206,17 +206,17 @@ def test_a_saved_schedule_goes_on_in_another_program(device: Device) -> None:
     for _ in range(9):
         step()
     kept = copy.deepcopy((schedule.state_dict(), optimizer.state_dict()))
-    weights = [one.detach().clone() for group in optimizer.param_groups for one in group["params"]]
+    weights = [p.detach().clone() for group in optimizer.param_groups for p in group["params"]]
     expected = [(step().item(), on_device(optimizer)) for _ in range(8)]
 
     def load(optimizer: Any, schedule: Any) -> None:
         schedule.load_state_dict(kept[0])
         optimizer.load_state_dict(kept[1])
         with wf.no_grad():
-            for one, value in zip(
-                [one for group in optimizer.param_groups for one in group["params"]], weights, strict=True
+            for parameter, value in zip(
+                [p for group in optimizer.param_groups for p in group["params"]], weights, strict=True
             ):
-                one.copy_(value)
+                parameter.copy_(value)
 
     load(optimizer, schedule)
     assert [(step().item(), on_device(optimizer)) for _ in range(8)] == expected
@@ -253,13 +253,13 @@ def test_a_rate_set_between_steps_is_named() -> None:
     schedule = S.ExponentialLR(optimizer, 0.9)
     step = wf.jit(step_of(optimizer, schedule))
     step()
-    before = [one.tolist() for group in optimizer.param_groups for one in group["params"]]
+    before = [p.tolist() for group in optimizer.param_groups for p in group["params"]]
     optimizer.param_groups[1]["lr"] = 0.7
     message = r"ExponentialLR.step: the rate of param_groups\[1\] is 0.7, expected 0.09 at step 1 in a compiled step"
     for call in (step, wf.jit(step_of(optimizer, schedule))):
         with pytest.raises(ArgumentError, match=message):
             call()
-    assert [one.tolist() for group in optimizer.param_groups for one in group["params"]] == before
+    assert [p.tolist() for group in optimizer.param_groups for p in group["params"]] == before
     optimizer.param_groups[1]["lr"] = schedule.get_last_lr()[1]
     step()
     assert on_device(optimizer) == pytest.approx(on_host(optimizer))
@@ -314,7 +314,7 @@ class OwnRates(S.StepLR):
          "OneCycleLR: cycle_momentum is True, expected False in a SequentialLR of a compiled step"),
         (lambda o: S.CyclicLR(o, 0.1, 0.2, scale_fn=lambda x: x, cycle_momentum=False), "scale_fn is a function"),
         (lambda o: S.SequentialLR(o, [S.StepLR(o, 2), S.LambdaLR(o, lambda step: 1.0)], [3]), "LambdaLR: is part of"),
-        (lambda o: S.SequentialLR(o, [S.SequentialLR(o, [S.StepLR(o, 2)], []), S.StepLR(o, 2)], [3]), "one level of them"),
+        (lambda o: S.SequentialLR(o, [S.SequentialLR(o, [S.StepLR(o, 2)], []), S.StepLR(o, 2)], [3]), "expected no nesting"),
         (lambda o: S.ChainedScheduler([S.StepLR(o, 2), S.CosineAnnealingLR(o, 5, 0.01)]), "eta_min is 0.01"),
     ],
 )  # fmt: skip
@@ -332,7 +332,7 @@ def test_other_mistakes_are_named() -> None:
     with pytest.raises(UnsupportedError, match="give no epoch in a compiled step"):
         wf.jit(lambda: restarts.step(2))()
     restarts.step(0.5)
-    with pytest.raises(UnsupportedError, match=r"the epoch is 0\.5 into its period, expected a whole one"):
+    with pytest.raises(UnsupportedError, match=r"the epoch is 0\.5 into its period, expected an integer"):
         wf.jit(lambda: restarts.step())()
     plateau = S.ReduceLROnPlateau(optimizer)
     with pytest.raises(UnsupportedError, match=r"ReduceLROnPlateau.step"):

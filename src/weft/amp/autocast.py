@@ -1,7 +1,7 @@
-"""``autocast``: operations that gain from half precision run in it, those that need single precision in that.
+"""``autocast``: each operation runs in half or in single precision, by its numerical needs.
 
-A region puts a *mode* on top of the interpreters: it looks up each op's precision, converts the operands, and passes
-the op down, so that the conversions are recorded and traced as any operation is.
+A region pushes a *mode* on the stack of interpreters: the mode looks up each op's precision, converts the operands, and
+passes the op to the interpreter below, so that conversions are recorded and traced as other operations are.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from weft.tensors.tensor import Tensor
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULTS = {"cpu": dtypes.bfloat16, "webgpu": dtypes.float16}
-"""The kinds of devices, and the type that a region on one has unless told."""
+"""The kinds of devices, and the default type of a region on each."""
 ABSENT = {"cuda": "CUDA", "mps": "Metal", "xpu": "an Intel GPU", "hpu": "Gaudi", "mtia": "MTIA"}
-"""PyTorch's other kinds of devices, and what PyTorch calls each."""
+"""PyTorch's other kinds of devices, and their names in prose."""
 LOWER = (dtypes.float16, dtypes.bfloat16)
 
 Cached = dict[tuple[int, DType, bool], tuple[Tensor, int, Tensor]]
-"""Conversions of parameters by identity, type and grad mode: the parameter, its version, and what it became."""
+"""Conversions of parameters by identity, type and grad mode: the parameter, its version, and the converted tensor."""
 
 
 class Casting:
-    """The mode: on each kind of device the lower type of the operations there."""
+    """The mode of autocast: the lower-precision type for each kind of device."""
 
     executes = True
     mode = True
@@ -68,18 +68,18 @@ class Casting:
     def call(
         self, precision: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """See ``Mode``: the arguments are converted, and within nothing is."""
+        """See ``Mode``: the arguments are converted, and the operations of the function are not."""
         dtype = self._target(precision, (*args, *kwargs.values()))
         if dtype is None:
             return function(*args, **kwargs)
         with without_modes():
             below = interpreter_stack()
             args = tuple([self._cast(argument, dtype, below) for argument in args])
-            kwargs = {name: self._cast(one, dtype, below) for name, one in kwargs.items()}
+            kwargs = {name: self._cast(argument, dtype, below) for name, argument in kwargs.items()}
             return function(*args, **kwargs)
 
     def _target(self, precision: str, values: tuple[Any, ...]) -> DType | None:
-        """The type that values are converted to, ``None`` where they stay as they are."""
+        """Return the type to convert values to; ``None`` where they are not converted."""
         given = [value for value in values if _is_eligible(value)]
         lower = self.lower.get(_kind(given[0])) if given else None
         if lower is None:
@@ -98,10 +98,10 @@ class Casting:
         if self.cached is None or not leaf or dtype not in LOWER:
             return _converted(value, dtype, below)
         key = (id(value), dtype, is_enabled())
-        found = self.cached.get(key)
-        if found is None or found[1] != value._data.version or found[0]._data is not value._data:
-            found = self.cached[key] = (value, value._data.version, _converted(value, dtype, below))
-        return found[2]
+        entry = self.cached.get(key)
+        if entry is None or entry[1] != value._data.version or entry[0]._data is not value._data:
+            entry = self.cached[key] = (value, value._data.version, _converted(value, dtype, below))
+        return entry[2]
 
 
 def _converted(value: Tensor, dtype: DType, below: tuple[Interpreter, ...]) -> Any:
@@ -109,7 +109,7 @@ def _converted(value: Tensor, dtype: DType, below: tuple[Interpreter, ...]) -> A
 
 
 def _is_eligible(value: Any) -> bool:
-    """Whether autocast may convert a value: tensors of floating point, but not of double precision."""
+    """Return whether autocast may convert a value: a floating point tensor, but not float64."""
     return isinstance(value, Tensor) and value.dtype.kind == "float" and value.dtype is not dtypes.float64
 
 
@@ -118,15 +118,18 @@ def _kind(value: Tensor) -> str:
 
 
 class autocast:
-    """Within it, as a context or decorator, operations on a kind of device choose their precision themselves.
+    """A context manager and decorator in which operations on a kind of device choose their precision.
 
     As ``torch.autocast``. Products, convolutions, linear layers, recurrent layers and attention run in ``dtype``
-    (float16 or bfloat16; by default bfloat16 on ``cpu`` and float16 on ``webgpu``); exponentials, logarithms, powers,
-    sums, norms, softmax and losses in float32; what takes several tensors of one type in the widest of them; others
-    as they are asked for. Parameters stay as they are: a region converts each once, unless ``cache_enabled`` is
-    False. Operations in place and float64 are left alone. Gradients run in the types of the forward pass: call
-    ``backward`` outside. ``enabled=False`` turns an outer region off. Compiled functions compile anew within. A region
-    on ``"cuda"`` or another device that weft does not have warns and changes nothing, as PyTorch's without that device.
+    (float16 or bfloat16; by default bfloat16 on ``cpu`` and float16 on ``webgpu``). Exponentials, logarithms, powers,
+    sums, norms, softmax and losses run in float32. Operations that need several tensors of one type run in the widest
+    of the types. All other operations run in their operands' type.
+
+    Parameters are not changed: a region converts each of them once, unless ``cache_enabled`` is False. In-place
+    operations and float64 are not converted. Gradients have the types of the forward pass: call ``backward`` outside of
+    the region. ``enabled=False`` disables an outer region. Functions of ``weft.jit`` are compiled again for a region. A
+    region on ``"cuda"`` or another device that weft does not have warns and has no effect, as PyTorch's without that
+    device.
 
     >>> import weft as wf
     >>> layer = wf.nn.Linear(4, 2, device="cpu")
@@ -176,7 +179,7 @@ class autocast:
         set_context_stack(self._before.pop())
 
     def __call__(self, function: F) -> F:
-        """The function with the region around each call."""
+        """Return the function with the region around each call."""
 
         @functools.wraps(function)
         def within(*args: Any, **kwargs: Any) -> Any:
@@ -187,7 +190,7 @@ class autocast:
 
 
 def off_without(name: str, reason: str, enabled: bool) -> bool:
-    """False, with a warning where it was True: what it is for is not there."""
+    """Return False, and warn where ``enabled`` is True: the feature has no effect, for the given reason."""
     if enabled:
         advice = f"write {name}({get_default_kind()!r}) to have it on the default device"
         warnings.warn(f"{name}: {reason}, so it is off; {advice}", UserWarning, stacklevel=3)
@@ -195,7 +198,7 @@ def off_without(name: str, reason: str, enabled: bool) -> bool:
 
 
 def get_default_kind() -> str:
-    """The kind of the default device."""
+    """Return the kind of the default device."""
     return devices.default_name()[0].partition(":")[0]
 
 
@@ -204,19 +207,19 @@ def _checked_kind(where: str, device_type: Any) -> str:
         raise ArgumentError(
             mistake(where, "device_type", repr(device_type), " or ".join(map(repr, DEFAULTS)))
         )
-    found: str = device_type
-    return found
+    kind: str = device_type
+    return kind
 
 
 def is_autocast_enabled(device_type: str | None = None) -> bool:
-    """Whether a region is in force, on a kind of device or on any."""
+    """Return whether an autocast region is active, on a kind of device or on any."""
     mode = top_mode()
     lower = mode.lower if isinstance(mode, Casting) else {}
     return bool(lower) if device_type is None else _checked_kind("is_autocast_enabled", device_type) in lower
 
 
 def get_autocast_dtype(device_type: str) -> DType:
-    """The lower type of the region in force on a kind of device, or that of one entered without a type."""
+    """Return the type of the active region on a kind of device, or the default type of a region there."""
     kind = _checked_kind("get_autocast_dtype", device_type)
     mode = top_mode()
     return mode.lower.get(kind, DEFAULTS[kind]) if isinstance(mode, Casting) else DEFAULTS[kind]

@@ -1,7 +1,7 @@
-"""``GradScaler``: the loss is scaled so that small gradients survive half precision; steps that overflow are skipped.
+"""``GradScaler``: scales the loss so that small gradients do not underflow, and skips steps with overflowed gradients.
 
-Scale and counters are tensors, so a whole step may be compiled: there the optimizer's step is computed, and where a
-gradient was not finite, what it wrote is given its old value again. Nothing is read back.
+Scale and counters are tensors, so that a whole step may be compiled. A compiled step computes the optimizer's step, and
+restores the old values where a gradient was not finite; the host does not read the device.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ READY, UNSCALED, STEPPED = range(3)
 
 
 class Progress:
-    """How far an optimizer has come since the last update, in eager code and in each trace, and what was found."""
+    """The stage of an optimizer since the last update, in eager code and in each trace, and its overflow flag.
+
+    ``found`` is a tensor, above 0 where a gradient was not finite.
+    """
 
     def __init__(self, found: Tensor) -> None:
         self.found = found
@@ -41,7 +44,7 @@ class Progress:
 
     @property
     def stage(self) -> int:
-        """The stage in the trace that is made, which starts from that in eager code, or there."""
+        """The stage in the current trace, initially the stage in eager code; outside of traces the latter."""
         return self._stages.get(_bottom(), self.revision)
 
     @stage.setter
@@ -55,13 +58,13 @@ def _bottom() -> Any:
 
 
 class GradScaler:
-    """Scales the loss, and unscales the gradients before the step, which it skips where one is not finite.
+    """Scales the loss, unscales the gradients before a step, and skips the step where a gradient is not finite.
 
-    As ``torch.amp.GradScaler``: after a skipped step the scale is multiplied by ``backoff_factor``, after
-    ``growth_interval`` steps without one by ``growth_factor``. ``device``: where scale and counters lie, the default
-    device unless told. Without a GPU a scaler that is told no device, or ``"cuda"``, warns and does nothing, as
-    PyTorch's: on ``cpu`` autocast computes in bfloat16, whose range needs no scaling. A step with ``scale``, ``step``
-    and ``update`` may be compiled by ``weft.jit``.
+    As ``torch.amp.GradScaler``: a skipped step multiplies the scale by ``backoff_factor``, and ``growth_interval``
+    steps without a skip multiply it by ``growth_factor``. Scale and counters are on ``device``, by default the default
+    device. Without a GPU a scaler without ``device``, or with ``"cuda"``, warns and has no effect, as PyTorch's: on
+    ``cpu`` autocast computes in bfloat16, whose range needs no scaling. A step with ``scale``, ``step`` and ``update``
+    may be compiled by ``weft.jit``.
 
     >>> import weft as wf
     >>> w = wf.ones(2, device="cpu", requires_grad=True)
@@ -105,7 +108,7 @@ class GradScaler:
         self._tracker = tensor(0, dtype=dtypes.int32, device=self.device)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What copies and pickles keep: all but how far optimizers have come, which is nowhere after ``update()``."""
+        """Copy and pickle all attributes but the stages of optimizers, which are initial after ``update()``."""
         if any(progress.revision != READY for progress in self._progress.values()):
             raise UnsupportedError(
                 "GradScaler: is copied or pickled between unscale_() or step() and update(), expected after update()"
@@ -117,11 +120,11 @@ class GradScaler:
         self._progress = WeakKeyDictionary()
 
     def is_enabled(self) -> bool:
-        """Whether the scaler does anything."""
+        """Return whether the scaler has an effect."""
         return self._enabled
 
     def scale(self, outputs: Any) -> Any:
-        """A tensor, or a list or tuple of them, times the scale."""
+        """Multiply a tensor, or each of an iterable of tensors, by the scale."""
         if not self._enabled:
             return outputs
         if isinstance(outputs, Tensor):
@@ -138,7 +141,7 @@ class GradScaler:
         )
 
     def _follow(self, device: str) -> None:
-        """Move to the device of a traced model, which works on one device, and have the function traced again."""
+        """Move to the device of a traced model, since a program runs on one device, and start the trace again."""
         with executing(), no_grad():
             self._scale, self._tracker = self._scale.to(device), self._tracker.to(device)
             self._progress = WeakKeyDictionary()
@@ -146,9 +149,10 @@ class GradScaler:
         raise Retrace
 
     def unscale_(self, optimizer: Optimizer) -> None:
-        """Divide the gradients of an optimizer's parameters by the scale now, to clip or look at them.
+        """Divide the gradients of an optimizer's parameters by the scale, so that they can be clipped or inspected.
 
-        ``step`` does it where it was not done. Once between updates; float16 gradients are an error.
+        Otherwise ``step`` divides them. Raises ``UnsupportedError`` for a second call before ``update``, and for
+        float16 gradients.
         """
         if not self._enabled:
             return
@@ -165,22 +169,22 @@ class GradScaler:
             )
         with no_grad():
             inverse = self._scale.reciprocal()
-            found = []
+            flags = []
             for group in groups.values():
                 limit_bindings([inverse], group)
-                found.append(bind(OPS["any_non_finite"], *group).to(self.device))
-            worst = found[0]
-            for value in found[1:]:
-                worst = worst.maximum(value)
+                flags.append(bind(OPS["any_non_finite"], *group).to(self.device))
+            overflow = flags[0]
+            for flag in flags[1:]:
+                overflow = overflow.maximum(flag)
             scales = {device: inverse.to(device) for device, _ in groups}
             with together():
                 for (device, _), group in groups.items():
                     bind(OPS["scale_all"], scales[device], *group, into=tuple(group))
-            progress.found.copy_(worst)
+            progress.found.copy_(overflow)
         progress.stage = UNSCALED
 
     def step(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        """``optimizer.step(**kwargs)`` on unscaled gradients, unless one is not finite; gives what it returns."""
+        """Call ``optimizer.step(**kwargs)`` on unscaled gradients unless one is not finite; return its result."""
         if not self._enabled:
             return optimizer.step(*args, **kwargs)
         if args or "closure" in kwargs:
@@ -201,15 +205,15 @@ class GradScaler:
         return result
 
     def update(self, new_scale: float | Tensor | None = None) -> None:
-        """Move the scale by what the steps found, or set it; to be called once at the end of each iteration."""
+        """Update the scale after the steps of an iteration, or set it to ``new_scale``; call it once an iteration."""
         if not self._enabled:
             return
-        self._noticed()
+        self._watch_factors()
         with no_grad():
             if new_scale is not None:
                 self._set(new_scale)
             else:
-                self._move()
+                self._adapt()
             for progress in self._progress.values():
                 progress.found.zero_()
         for progress in self._progress.values():
@@ -226,26 +230,27 @@ class GradScaler:
         else:
             self._scale.fill_(number("GradScaler.update", "new_scale", new_scale))
 
-    def _move(self) -> None:
-        founds = [progress.found for progress in self._progress.values()]
-        if not founds:
+    def _adapt(self) -> None:
+        """Back off after an overflow, and grow after an interval without one."""
+        flags = [progress.found for progress in self._progress.values()]
+        if not flags:
             raise UnsupportedError(
-                "GradScaler.update: no step was taken, expected one before; call step() first"
+                "GradScaler.update: no step was taken, expected a step before; call step() first"
             )
-        bad = sum(founds[1:], founds[0]) > 0
+        overflowed = sum(flags[1:], flags[0]) > 0
         steps = self._tracker + 1
         grown = self._scale * self._growth
         due = steps >= self._interval
         where = OPS["where"]
         larger = bind(where, due.logical_and(grown.isfinite()), grown, self._scale)
-        scale = bind(where, bad, self._scale * self._backoff, larger)
-        tracker = bind(where, due.logical_or(bad), 0, steps)
+        scale = bind(where, overflowed, self._scale * self._backoff, larger)
+        tracker = bind(where, due.logical_or(overflowed), 0, steps)
         self._scale.copy_(scale)
         self._tracker.copy_(tracker)
 
     def _of(self, optimizer: Optimizer) -> Progress:
-        """The progress of an optimizer; within a trace its tensors are those from before."""
-        self._noticed()
+        """Return the progress of an optimizer; its tensors are created outside of traces."""
+        self._watch_factors()
         if not isinstance(optimizer, Optimizer):
             raise ArgumentTypeError(
                 mistake("GradScaler", "optimizer", f"a {type(optimizer).__name__}", "an Optimizer")
@@ -262,8 +267,8 @@ class GradScaler:
             watch.depends(progress)
         return progress
 
-    def _noticed(self) -> None:
-        """Tell a trace that it depends on the factors."""
+    def _watch_factors(self) -> None:
+        """Make a trace depend on the factors."""
         watch = watcher.get()
         if watch is not None:
             watch.depends(self)
@@ -271,45 +276,45 @@ class GradScaler:
     # Options and state.
 
     def get_scale(self) -> float:
-        """The scale as a number; waits for the device. 1 where disabled."""
+        """Return the scale as a number, which synchronizes with the device; 1 where disabled."""
         return float(self._scale.item()) if self._enabled else 1.0
 
     def get_growth_factor(self) -> float:
-        """What the scale is multiplied by when it grows."""
+        """Return the factor by which the scale grows."""
         return self._growth
 
     def set_growth_factor(self, new_factor: float) -> None:
-        """Set it; above 1."""
+        """Set the factor by which the scale grows, above 1."""
         refuse_tracing("set_growth_factor", "set it before the call")
         if not number("GradScaler", "growth_factor", new_factor) > 1.0:
             raise ArgumentError(mistake("GradScaler", "growth_factor", new_factor, "above 1"))
         self._growth, self.revision = float(new_factor), self.revision + 1
 
     def get_backoff_factor(self) -> float:
-        """What the scale is multiplied by after a skipped step."""
+        """Return the factor of the scale after a skipped step."""
         return self._backoff
 
     def set_backoff_factor(self, new_factor: float) -> None:
-        """Set it; below 1."""
+        """Set the factor of the scale after a skipped step, below 1."""
         refuse_tracing("set_backoff_factor", "set it before the call")
         self._backoff = number("GradScaler", "backoff_factor", new_factor, high=1.0)
         self.revision += 1
 
     def get_growth_interval(self) -> int:
-        """How many steps without a skip let the scale grow."""
+        """Return the number of steps without a skip after which the scale grows."""
         return self._interval
 
     def set_growth_interval(self, new_interval: int) -> None:
-        """Set it; a whole number of at least 1."""
+        """Set the number of steps without a skip after which the scale grows, at least 1."""
         refuse_tracing("set_growth_interval", "set it before the call")
         if isinstance(new_interval, bool) or not isinstance(new_interval, int) or new_interval < 1:
             raise ArgumentError(
-                mistake("GradScaler", "growth_interval", new_interval, "a whole number of at least 1")
+                mistake("GradScaler", "growth_interval", new_interval, "an int of at least 1")
             )
         self._interval, self.revision = new_interval, self.revision + 1
 
     def state_dict(self) -> dict[str, Any]:
-        """Scale, factors, interval and counter under PyTorch's keys; empty where disabled."""
+        """Return scale, factors, interval and counter under PyTorch's keys; empty where disabled."""
         if not self._enabled:
             return {}
         return {
@@ -321,14 +326,14 @@ class GradScaler:
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Continue from what ``state_dict`` gave, here or in PyTorch."""
+        """Load ``state_dict()``, of weft or of PyTorch."""
         if not self._enabled:
             return
         keys = {"scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker"}
         if not keys <= set(state_dict):
             raise ArgumentError(
                 mistake("GradScaler.load_state_dict", "state_dict", f"with {sorted(state_dict)}",
-                        f"the keys {sorted(keys)}", "an empty one was saved by a disabled scaler")
+                        f"the keys {sorted(keys)}", "a disabled scaler saves an empty dict")
             )  # fmt: skip
         self.set_growth_factor(state_dict["growth_factor"])
         self.set_backoff_factor(state_dict["backoff_factor"])
@@ -339,7 +344,7 @@ class GradScaler:
 
 
 def _gradients(optimizer: Optimizer) -> dict[tuple[str, DType], list[Tensor]]:
-    """The gradients of an optimizer's parameters by device and type; float16 ones are an error."""
+    """Group the gradients of an optimizer's parameters by device and type; ``UnsupportedError`` for float16."""
     groups: dict[tuple[str, DType], list[Tensor]] = {}
     for group in optimizer.param_groups:
         for parameter in group["params"]:
@@ -356,19 +361,24 @@ def _gradients(optimizer: Optimizer) -> dict[tuple[str, DType], list[Tensor]]:
 
 
 def _step_where_finite(optimizer: Optimizer, found: Tensor, options: dict[str, Any]) -> Any:
-    """The step in a trace: what it writes gets its old value again where a gradient was not finite."""
+    """Trace an optimizer's step, and restore the old values of the updated tensors where a gradient is not finite."""
     with no_grad():
-        written = [one for group in optimizer.param_groups for one in group["params"] if one.grad is not None]
-        written += [one for parameter in written for one in optimizer.state[parameter].values()]
+        written = [
+            parameter
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+            if parameter.grad is not None
+        ]
+        written += [state for parameter in written for state in optimizer.state[parameter].values()]
         written += [
             counter
             for group in optimizer.param_groups
             for cohort in group.cohorts
             for counter in cohort.counters.values()
         ]
-        before = [bind(OPS["copy"], one) for one in written]
+        before = [bind(OPS["copy"], tensor) for tensor in written]
         result = optimizer.step(**options)
-        for one, old in zip(written, before, strict=True):
-            skipped = (found if one.device == found.device else found.to(str(one.device))) > 0
-            bind(OPS["where"], skipped, old, one, into=(one,))
+        for tensor, old in zip(written, before, strict=True):
+            skipped = (found if tensor.device == found.device else found.to(str(tensor.device))) > 0
+            bind(OPS["where"], skipped, old, tensor, into=(tensor,))
     return result

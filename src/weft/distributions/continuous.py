@@ -13,8 +13,9 @@ from weft.tensors.tensor import Tensor
 
 
 def _drawn(draw: Any, shape: tuple[int, ...], like: Tensor) -> Tensor:
-    made: Tensor = draw(shape, dtype=like.dtype, device=str(like.device))
-    return made
+    """Draw random numbers of the type and on the device of a tensor."""
+    result: Tensor = draw(shape, dtype=like.dtype, device=str(like.device))
+    return result
 
 
 class Normal(Distribution):
@@ -48,14 +49,15 @@ class Normal(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """The logarithm of the density at a value."""
-        distance = (self._fitted(value) - self.loc) / self.scale
+        distance = (self._checked_value(value) - self.loc) / self.scale
         return -(distance * distance) / 2 - self.scale.log() - LOG_2PI / 2
 
     def cdf(self, value: Tensor) -> Tensor:
         """The probability of a draw of at most a value."""
-        distance = (self._fitted(value) - self.loc) / self.scale
-        made: Tensor = FUNCTIONS["erfc"].function(-distance / math.sqrt(2)) / 2  # exact in the lower tail too
-        return made
+        distance = (self._checked_value(value) - self.loc) / self.scale
+        # erfc is accurate in the lower tail, where 1 + erf is not
+        probability: Tensor = FUNCTIONS["erfc"].function(-distance / math.sqrt(2)) / 2
+        return probability
 
     def entropy(self) -> Tensor:
         """The entropy in nats."""
@@ -81,8 +83,8 @@ class LogNormal(Distribution):
     def variance(self) -> Tensor:
         """The variance of draws."""
         square = self.scale * self.scale
-        made: Tensor = square.expm1() * (2 * self.loc + square).exp()
-        return made
+        result: Tensor = square.expm1() * (2 * self.loc + square).exp()
+        return result
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws with gradients to the parameters."""
@@ -90,13 +92,13 @@ class LogNormal(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """The logarithm of the density at a value above 0."""
-        self._check("value", self._fitted(value) > 0, "above 0")
+        self._check("value", self._checked_value(value) > 0, "above 0")
         logarithm = value.log()
         return self.base_dist.log_prob(logarithm) - logarithm
 
     def cdf(self, value: Tensor) -> Tensor:
         """The probability of a draw of at most a value."""
-        return self.base_dist.cdf(self._fitted(value).log())
+        return self.base_dist.cdf(self._checked_value(value).log())
 
     def entropy(self) -> Tensor:
         """The entropy in nats."""
@@ -129,18 +131,18 @@ class Uniform(Distribution):
         return self.low + _drawn(rand, self._extended_shape(sample_shape), self.low) * (self.high - self.low)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """The logarithm of the density at a value; as in PyTorch an error for one outside, unless unchecked: -inf."""
-        self._fitted(value)
+        """The logarithm of the density at a value; a value outside raises ``ArgumentError``, unchecked it gives -inf."""
+        self._checked_value(value)
         self._check("value", (value >= self.low).logical_and(value <= self.high), "between low and high")
         inside = (value >= self.low).logical_and(value < self.high)
         density = -(self.high - self.low).log()
-        made: Tensor = FUNCTIONS["where"].function(inside, density, -math.inf)
-        return made
+        result: Tensor = FUNCTIONS["where"].function(inside, density, -math.inf)
+        return result
 
     def cdf(self, value: Tensor) -> Tensor:
         """The probability of a draw of at most a value."""
-        made: Tensor = ((self._fitted(value) - self.low) / (self.high - self.low)).clamp(0, 1)
-        return made
+        result: Tensor = ((self._checked_value(value) - self.low) / (self.high - self.low)).clamp(0, 1)
+        return result
 
     def entropy(self) -> Tensor:
         """The entropy in nats."""
@@ -173,12 +175,12 @@ class Exponential(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """The logarithm of the density at a value of 0 or more."""
-        self._check("value", self._fitted(value) >= 0, "0 or more")
+        self._check("value", self._checked_value(value) >= 0, "0 or more")
         return self.rate.log() - self.rate * value
 
     def cdf(self, value: Tensor) -> Tensor:
         """The probability of a draw of at most a value."""
-        return -(-self.rate * self._fitted(value)).expm1()
+        return -(-self.rate * self._checked_value(value)).expm1()
 
     def entropy(self) -> Tensor:
         """The entropy in nats."""
@@ -206,14 +208,14 @@ class Laplace(Distribution):
         return 2 * self.scale * self.scale
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        """Draws with gradients to the parameters: the difference of two exponential ones."""
+        """Draws with gradients to the parameters: the difference of two exponential variables."""
         shape = self._extended_shape(sample_shape)
         first, second = (-(-_drawn(rand, shape, self.loc)).log1p() for _ in range(2))
         return self.loc + self.scale * (first - second)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """The logarithm of the density at a value."""
-        return -(self._fitted(value) - self.loc).abs() / self.scale - (2 * self.scale).log()
+        return -(self._checked_value(value) - self.loc).abs() / self.scale - (2 * self.scale).log()
 
     def entropy(self) -> Tensor:
         """The entropy in nats."""

@@ -14,24 +14,25 @@ from weft.tensors.ranges import finfo
 from weft.tensors.tensor import Tensor
 
 
-def _one(where: str, probs: Any, logits: Any) -> None:
+def _check_single(where: str, probs: Any, logits: Any) -> None:
+    """Raise ``ArgumentError`` unless exactly one of ``probs`` and ``logits`` is given."""
     if (probs is None) == (logits is None):
         given = "both given" if probs is not None else "both left out"
         raise ArgumentError(mistake(where, "probs and logits", given, "one of them"))
 
 
 def _clamped(probs: Tensor) -> Tensor:
-    """Probabilities kept off 0 and 1 by the type's precision, as PyTorch keeps them before a logarithm."""
+    """Clamp probabilities to [eps, 1 - eps] before a logarithm, as PyTorch does."""
     eps = finfo(probs.dtype).eps
-    made: Tensor = probs.clamp(eps, 1 - eps)
-    return made
+    result: Tensor = probs.clamp(eps, 1 - eps)
+    return result
 
 
 class Bernoulli(Distribution):
     """1 with probability ``probs`` or ``sigmoid(logits)``, else 0, as ``torch.distributions.Bernoulli``."""
 
     def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None) -> None:
-        _one("Bernoulli", probs, logits)
+        _check_single("Bernoulli", probs, logits)
         if probs is not None:
             (self.probs,) = common("Bernoulli", probs=probs)
             clamped = _clamped(self.probs)
@@ -61,15 +62,15 @@ class Bernoulli(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """The logarithm of the probability of 0 or 1."""
-        self._check("value", (self._fitted(value) == 0).logical_or(value == 1), "0 or 1")
+        self._check("value", (self._checked_value(value) == 0).logical_or(value == 1), "0 or 1")
         softplus = FUNCTIONS["softplus"].function
-        made: Tensor = value * self.logits - softplus(self.logits)
-        return made
+        result: Tensor = value * self.logits - softplus(self.logits)
+        return result
 
     def entropy(self) -> Tensor:
         """The entropy in nats."""
-        made: Tensor = FUNCTIONS["softplus"].function(self.logits) - self.probs * self.logits
-        return made
+        result: Tensor = FUNCTIONS["softplus"].function(self.logits) - self.probs * self.logits
+        return result
 
 
 class Categorical(Distribution):
@@ -79,7 +80,7 @@ class Categorical(Distribution):
     """
 
     def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None) -> None:
-        _one(self._name, probs, logits)
+        _check_single(self._name, probs, logits)
         given = logits if probs is None else probs
         if not isinstance(given, Tensor) or given.ndim < 1:
             state = f"{given.ndim}-dimensional" if isinstance(given, Tensor) else f"a {type(given).__name__}"
@@ -97,13 +98,12 @@ class Categorical(Distribution):
             self.probs = self.logits.softmax(-1)
 
     def _draw(self, sample_shape: Sequence[int]) -> Tensor:
-        """The place of the largest of the logits with Gumbel noise (Gumbel 1954)."""
+        """Return the place of the largest logit with Gumbel noise (Gumbel 1954)."""
         shape = (*sample_shape, *self.batch_shape, self._num_events)
         noise = rand(shape, dtype=self.probs.dtype, device=str(self.probs.device))
-        made: Tensor = (self.probs.log() - (-noise.log()).log()).argmax(
-            -1
-        )  # what has probability 0 is never drawn
-        return made
+        # a class of probability 0 has the logarithm -inf, and is never drawn
+        place: Tensor = (self.probs.log() - (-noise.log()).log()).argmax(-1)
+        return place
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws as int64."""
@@ -113,29 +113,31 @@ class Categorical(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """The logarithm of the probability of an integer."""
         self._check(
-            "value", (self._fitted(value) >= 0).logical_and(value < self._num_events), "a class's number"
+            "value",
+            (self._checked_value(value) >= 0).logical_and(value < self._num_events),
+            "a class's number",
         )
         shape = broadcast(self._name, value.shape, self.batch_shape)
         logits = self.logits.expand(*shape, self._num_events)
         index = value.long().expand(*shape).unsqueeze(-1)
-        made: Tensor = logits.gather(-1, index).squeeze(-1)
-        return made
+        result: Tensor = logits.gather(-1, index).squeeze(-1)
+        return result
 
     def entropy(self) -> Tensor:
         """The entropy in nats."""
         logits = self.logits.clamp(min=finfo(self.logits.dtype).min)
-        made: Tensor = -(logits * self.probs).sum(-1)
-        return made
+        result: Tensor = -(logits * self.probs).sum(-1)
+        return result
 
     @property
     def mode(self) -> Tensor:
         """The most likely class."""
-        made: Tensor = self.probs.argmax(-1)
-        return made
+        result: Tensor = self.probs.argmax(-1)
+        return result
 
 
 class OneHotCategorical(Distribution):
-    """Rows with one 1, its place drawn as ``Categorical`` does, as ``torch.distributions.OneHotCategorical``."""
+    """Rows with a single 1, at a ``Categorical`` place, as ``torch.distributions.OneHotCategorical``."""
 
     def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None) -> None:
         self._categorical = Categorical(probs, logits, validate_args)
@@ -155,12 +157,12 @@ class OneHotCategorical(Distribution):
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws of the type of the parameter."""
         drawn = self._categorical.sample(sample_shape)
-        made: Tensor = FUNCTIONS["one_hot"].function(drawn, self.probs.shape[-1])
-        return made.to(self.probs.dtype)
+        result: Tensor = FUNCTIONS["one_hot"].function(drawn, self.probs.shape[-1])
+        return result.to(self.probs.dtype)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """The logarithm of the probability of a row."""
-        self._check("value", (self._fitted(value).sum(-1) == 1), "rows with one 1")
+        self._check("value", (self._checked_value(value).sum(-1) == 1), "rows with a single 1")
         return self._categorical.log_prob(value.argmax(-1))
 
     def entropy(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""``Distribution``: the base of all, shapes, checks and samples; ``Independent``, which joins dimensions."""
+"""``Distribution``: the base of all distributions, with shapes, checks and samples; and ``Independent``."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from weft.tensors.tensor import Tensor
 
 
 def common(where: str, **values: Any) -> list[Tensor]:
-    """Parameters as tensors of one shape: numbers take the type and the device of the tensors among them."""
+    """Return parameters as tensors of one shape; numbers take the type and the device of the first tensor."""
     tensors = [value for value in values.values() if isinstance(value, Tensor)]
     options: dict[str, Any] = {"dtype": dtypes.default_float()}
     if tensors:
         options = {"dtype": tensors[0].dtype, "device": str(tensors[0].device)}
-    made: list[Any] = []
+    parameters: list[Any] = []
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, Tensor | int | float):
             raise ArgumentTypeError(mistake(where, name, f"a {type(value).__name__}", "a tensor or a number"))
-        made.append(value if isinstance(value, Tensor) else full((), float(value), **options))
-    shape = made[0].shape
-    for tensor in made[1:]:
+        parameters.append(value if isinstance(value, Tensor) else full((), float(value), **options))
+    shape = parameters[0].shape
+    for tensor in parameters[1:]:
         shape = broadcast(where, shape, tensor.shape)
-    return [tensor if tensor.shape == shape else tensor.expand(*shape) for tensor in made]
+    return [tensor if tensor.shape == shape else tensor.expand(*shape) for tensor in parameters]
 
 
 def broadcast(where: str, first: Sequence[int], second: Sequence[int]) -> tuple[int, ...]:
-    """The shape that two shapes broadcast to."""
+    """Return the shape that two shapes broadcast to."""
     return tuple(broadcast_shapes(where, tuple(first), tuple(second)))
 
 
@@ -44,9 +44,10 @@ def broadcast(where: str, first: Sequence[int], second: Sequence[int]) -> tuple[
 class Distribution(Checked):
     """The base of all distributions.
 
-    ``batch_shape``: the shape of the parameters, one distribution each; ``event_shape``: that of one draw. Samples
-    have ``sample_shape + batch_shape + event_shape``, log-probabilities of them ``sample_shape + batch_shape``.
-    ``validate_args``: whether parameters and values are checked, which reads them; never while a function is traced.
+    ``batch_shape`` is the shape of the parameters, with a distribution for each element; ``event_shape`` is the shape
+    of a draw. Samples have the shape ``sample_shape + batch_shape + event_shape``, their log-probabilities
+    ``sample_shape + batch_shape``. ``validate_args`` is whether parameters and values are checked, which reads them on
+    the host; traced functions do not check.
     """
 
     has_rsample: ClassVar[bool] = False
@@ -68,7 +69,7 @@ class Distribution(Checked):
 
     @property
     def event_shape(self) -> Size:
-        """The shape of one draw."""
+        """The shape of a draw."""
         return self._event_shape
 
     @property
@@ -76,12 +77,12 @@ class Distribution(Checked):
         return type(self).__name__
 
     def _check(self, argument: str, holds: Any, expected: str) -> None:
-        """``ArgumentError`` where a tensor of conditions does not hold throughout."""
+        """Raise ``ArgumentError`` where a condition is false for an element."""
         if self._validate_args and interpreter_stack()[0].executes and not bool(holds.all()):
-            raise ArgumentError(mistake(self._name, argument, "beyond that in places", expected))
+            raise ArgumentError(mistake(self._name, argument, "out of range in places", expected))
 
-    def _fitted(self, value: Any) -> Tensor:
-        """A value whose log-probability is asked, checked for its type and its shape."""
+    def _checked_value(self, value: Any) -> Tensor:
+        """Return the argument of ``log_prob`` or ``cdf`` after checking its type and shape."""
         if not isinstance(value, Tensor):
             raise ArgumentTypeError(
                 mistake(f"{self._name}.log_prob", "value", f"a {type(value).__name__}", "a tensor")
@@ -93,7 +94,7 @@ class Distribution(Checked):
         return (*sample_shape, *self.batch_shape, *self.event_shape)
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        """Draws without a history."""
+        """Draws without gradients."""
         with no_grad():
             return self.rsample(sample_shape)
 
@@ -104,7 +105,7 @@ class Distribution(Checked):
         )
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """The logarithm of the probability, or of its density, of a value."""
+        """The logarithm of the probability, or of the density, of a value."""
         raise UnsupportedError(f"{self._name}: log_prob is not defined")
 
     def entropy(self) -> Tensor:
@@ -128,26 +129,26 @@ class Distribution(Checked):
     @property
     def stddev(self) -> Tensor:
         """The standard deviation of draws."""
-        made: Tensor = self.variance.sqrt()
-        return made
+        result: Tensor = self.variance.sqrt()
+        return result
 
     def perplexity(self) -> Tensor:
         """The exponential of the entropy."""
-        made: Tensor = self.entropy().exp()
-        return made
+        result: Tensor = self.entropy().exp()
+        return result
 
     def __repr__(self) -> str:
         return f"{self._name}(batch_shape: {tuple(self.batch_shape)}, event_shape: {tuple(self.event_shape)})"
 
 
 def sum_last(value: Tensor, count: int) -> Tensor:
-    """The sum over the last ``count`` dimensions."""
-    made: Tensor = FUNCTIONS["sum"].function(value, tuple(range(-count, 0))) if count else value
-    return made
+    """Return the sum over the last ``count`` dimensions."""
+    total: Tensor = FUNCTIONS["sum"].function(value, tuple(range(-count, 0))) if count else value
+    return total
 
 
 class Independent(Distribution):
-    """A distribution whose last batch dimensions are part of the event: log-probabilities are summed over them.
+    """A distribution whose last batch dimensions are event dimensions: log-probabilities are summed over them.
 
     As ``torch.distributions.Independent``.
 
@@ -171,8 +172,8 @@ class Independent(Distribution):
                 )
             )
         self.base_dist, self.reinterpreted_batch_ndims = base_distribution, count
-        cut = len(shape) - count
-        super().__init__(shape[:cut], (*shape[cut:], *base_distribution.event_shape), validate_args)
+        rank = len(shape) - count
+        super().__init__(shape[:rank], (*shape[rank:], *base_distribution.event_shape), validate_args)
 
     @property
     def has_rsample(self) -> bool:  # type: ignore[override]
@@ -190,7 +191,7 @@ class Independent(Distribution):
         return self.base_dist.variance
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        """Draws without a history."""
+        """Draws without gradients."""
         return self.base_dist.sample(sample_shape)
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
@@ -198,7 +199,7 @@ class Independent(Distribution):
         return self.base_dist.rsample(sample_shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """The logarithm of the probability, or of its density, of a value."""
+        """The logarithm of the probability, or of the density, of a value."""
         return sum_last(self.base_dist.log_prob(value), self.reinterpreted_batch_ndims)
 
     def entropy(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""``kl_divergence``: formulas by the kinds of two distributions, in one table."""
+"""``kl_divergence``: a table of formulas by the classes of two distributions."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from weft.tensors.tensor import Tensor
 Formula = Callable[[Any, Any], Tensor]
 
 FORMULAS: dict[tuple[type, type], Formula] = {}
-"""The divergence of a kind from another."""
+"""The formula of the divergence for a pair of classes."""
 
 
 def register_kl(type_p: type, type_q: type) -> Callable[[Formula], Formula]:
-    """A decorator that gives the divergence of a kind of distribution from another, subclasses included."""
+    """Return a decorator that registers the formula for two classes of distributions, subclasses included."""
 
     def register(formula: Formula) -> Formula:
         FORMULAS[type_p, type_q] = formula
@@ -31,9 +31,10 @@ def register_kl(type_p: type, type_q: type) -> Callable[[Formula], Formula]:
 
 
 def kl_divergence(p: Distribution, q: Distribution) -> Tensor:
-    """The Kullback-Leibler divergence of ``q`` from ``p``, in nats, one for each of a batch.
+    """The Kullback-Leibler divergence KL(p || q), in nats, for each distribution of a batch.
 
-    Raises ``UnsupportedError`` for kinds without a formula; ``register_kl`` adds one.
+    As ``torch.distributions.kl_divergence``. Raises ``UnsupportedError`` for classes without a formula; ``register_kl``
+    adds a formula.
 
     >>> import weft as wf
     >>> kl_divergence(Normal(wf.zeros(1), wf.ones(1)), Normal(wf.ones(1), wf.ones(1)))
@@ -43,7 +44,7 @@ def kl_divergence(p: Distribution, q: Distribution) -> Tensor:
         for second in type(q).__mro__:
             if (first, second) in FORMULAS:
                 return FORMULAS[first, second](p, q)
-    pairs = ", ".join(sorted(f"{one.__name__} from {two.__name__}" for one, two in FORMULAS))
+    pairs = ", ".join(sorted(f"{first.__name__} from {second.__name__}" for first, second in FORMULAS))
     raise UnsupportedError(
         mistake(
             "kl_divergence", "p and q", f"{type(p).__name__} and {type(q).__name__}", pairs, "see register_kl"
@@ -56,8 +57,8 @@ EULER = 0.5772156649015329
 
 
 def _where(condition: Tensor, value: Any, other: Any) -> Tensor:
-    made: Tensor = FUNCTIONS["where"].function(condition, value, other)
-    return made
+    result: Tensor = FUNCTIONS["where"].function(condition, value, other)
+    return result
 
 
 @register_kl(Normal, Normal)
@@ -87,21 +88,21 @@ def _exponential(p: Exponential, q: Exponential) -> Tensor:
 
 @register_kl(Gamma, Gamma)
 def _gamma(p: Gamma, q: Gamma) -> Tensor:
-    made: Tensor = (
+    result: Tensor = (
         q.concentration * (p.rate / q.rate).log()
         + q.concentration.lgamma()
         - p.concentration.lgamma()
         + (p.concentration - q.concentration) * p.concentration.digamma()
         + (q.rate - p.rate) * (p.concentration / p.rate)
     )
-    return made
+    return result
 
 
 @register_kl(Exponential, Gamma)
 def _exponential_gamma(p: Exponential, q: Gamma) -> Tensor:
     ratio = q.rate / p.rate
-    made: Tensor = -q.concentration * ratio.log() + ratio + q.concentration.lgamma()
-    return made + q.concentration * EULER - (1 + EULER)
+    result: Tensor = -q.concentration * ratio.log() + ratio + q.concentration.lgamma()
+    return result + q.concentration * EULER - (1 + EULER)
 
 
 @register_kl(Gamma, Exponential)
@@ -113,23 +114,24 @@ def _gamma_exponential(p: Gamma, q: Exponential) -> Tensor:
 def _beta(p: Beta, q: Beta) -> Tensor:
     first, second = p.concentration1, p.concentration0
     total, other = first + second, q.concentration1 + q.concentration0
-    made: Tensor = (
+    result: Tensor = (
         log_beta(q.concentration1, q.concentration0)
         - log_beta(first, second)
         + (first - q.concentration1) * first.digamma()
         + (second - q.concentration0) * second.digamma()
         + (other - total) * total.digamma()
     )
-    return made
+    return result
 
 
 @register_kl(Dirichlet, Dirichlet)
 def _dirichlet(p: Dirichlet, q: Dirichlet) -> Tensor:
-    own, other = p.concentration, q.concentration
-    total = own.sum(-1, keepdim=True)
-    logarithms = total.squeeze(-1).lgamma() - other.sum(-1).lgamma() + (other.lgamma() - own.lgamma()).sum(-1)
-    made: Tensor = logarithms + ((own - other) * (own.digamma() - total.digamma())).sum(-1)
-    return made
+    first, second = p.concentration, q.concentration
+    total = first.sum(-1, keepdim=True)
+    logarithms = total.squeeze(-1).lgamma() - second.sum(-1).lgamma()
+    logarithms = logarithms + (second.lgamma() - first.lgamma()).sum(-1)
+    divergence: Tensor = logarithms + ((first - second) * (first.digamma() - total.digamma())).sum(-1)
+    return divergence
 
 
 @register_kl(Laplace, Laplace)
@@ -142,20 +144,20 @@ def _laplace(p: Laplace, q: Laplace) -> Tensor:
 @register_kl(Bernoulli, Bernoulli)
 def _bernoulli(p: Bernoulli, q: Bernoulli) -> Tensor:
     softplus = FUNCTIONS["softplus"].function
-    one = p.probs * (softplus(-q.logits) - softplus(-p.logits))
-    none = (1 - p.probs) * (softplus(q.logits) - softplus(p.logits))
-    beyond_one = (q.probs == 0).logical_and(p.probs != 0)
-    beyond_none = (q.probs == 1).logical_and(p.probs != 1)
-    one = _where(p.probs == 0, 0.0, _where(beyond_one, float("inf"), one))
-    return one + _where(p.probs == 1, 0.0, _where(beyond_none, float("inf"), none))
+    of_1 = p.probs * (softplus(-q.logits) - softplus(-p.logits))
+    of_0 = (1 - p.probs) * (softplus(q.logits) - softplus(p.logits))
+    infinite_1 = (q.probs == 0).logical_and(p.probs != 0)
+    infinite_0 = (q.probs == 1).logical_and(p.probs != 1)
+    of_1 = _where(p.probs == 0, 0.0, _where(infinite_1, float("inf"), of_1))
+    return of_1 + _where(p.probs == 1, 0.0, _where(infinite_0, float("inf"), of_0))
 
 
 @register_kl(Categorical, Categorical)
 def _categorical(p: Categorical, q: Categorical) -> Tensor:
     terms = p.probs * (p.logits - q.logits)
     terms = _where(q.probs == 0, float("inf"), terms)
-    made: Tensor = _where(p.probs == 0, 0.0, terms).sum(-1)
-    return made
+    result: Tensor = _where(p.probs == 0, 0.0, terms).sum(-1)
+    return result
 
 
 @register_kl(OneHotCategorical, OneHotCategorical)
@@ -182,9 +184,9 @@ def _multivariate(p: MultivariateNormal, q: MultivariateNormal) -> Tensor:
             )
         )
     distance = solve_lower(q.scale_tril, q.loc - p.loc)
-    # the columns of p's factor, each solved for
+    # solve for each column of p's factor
     across = solve_lower(q.scale_tril.unsqueeze(-3), p.scale_tril.transpose(-2, -1))
     logarithms = q._diagonal.log().sum(-1) - p._diagonal.log().sum(-1)
     squares = (across * across).sum((-2, -1)) + (distance * distance).sum(-1)
-    made: Tensor = logarithms + (squares - p.event_shape[0]) / 2
-    return made
+    result: Tensor = logarithms + (squares - p.event_shape[0]) / 2
+    return result

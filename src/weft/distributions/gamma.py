@@ -1,4 +1,4 @@
-"""Distributions made of gamma variables: ``Gamma``, ``Chi2``, ``Beta``, ``Dirichlet``, ``StudentT``."""
+"""Distributions that are sampled from gamma variables: ``Gamma``, ``Chi2``, ``Beta``, ``Dirichlet``, ``StudentT``."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ LOG_PI = math.log(math.pi)
 
 
 def log_beta(first: Tensor, second: Tensor) -> Tensor:
-    """The logarithm of the beta function."""
-    made: Tensor = first.lgamma() + second.lgamma() - (first + second).lgamma()
-    return made
+    """Return the logarithm of the beta function."""
+    result: Tensor = first.lgamma() + second.lgamma() - (first + second).lgamma()
+    return result
 
 
 class PositiveParameters(Distribution):
-    """A distribution whose parameters broadcast; those of ``above_zero`` are checked."""
+    """A distribution with parameters that broadcast; those named in ``above_zero`` must be positive."""
 
     has_rsample: ClassVar[bool] = True
     above_zero: ClassVar[tuple[str, ...]] = ()
 
-    def _take(self, validate_args: bool | None, **values: Any) -> None:
-        """Set the parameters as attributes, in one shape."""
-        made = common(self._name, **values)
-        for name, value in zip(values, made, strict=True):
+    def _set_parameters(self, validate_args: bool | None, **values: Any) -> None:
+        """Set the parameters, broadcast to one shape, as attributes."""
+        parameters = common(self._name, **values)
+        for name, value in zip(values, parameters, strict=True):
             setattr(self, name, value)
-        Distribution.__init__(self, made[0].shape, (), validate_args)
+        Distribution.__init__(self, parameters[0].shape, (), validate_args)
         for name in self.above_zero:
             self._check(name, getattr(self, name) > 0, "above 0")
 
@@ -47,7 +47,7 @@ class Gamma(PositiveParameters):
     rate: Tensor
 
     def __init__(self, concentration: Any, rate: Any, validate_args: bool | None = None) -> None:
-        self._take(validate_args, concentration=concentration, rate=rate)
+        self._set_parameters(validate_args, concentration=concentration, rate=rate)
 
     @property
     def mean(self) -> Tensor:
@@ -57,8 +57,8 @@ class Gamma(PositiveParameters):
     @property
     def mode(self) -> Tensor:
         """The most likely value."""
-        made: Tensor = ((self.concentration - 1) / self.rate).clamp(min=0)
-        return made
+        result: Tensor = ((self.concentration - 1) / self.rate).clamp(min=0)
+        return result
 
     @property
     def variance(self) -> Tensor:
@@ -69,26 +69,26 @@ class Gamma(PositiveParameters):
         """Draws with gradients to the parameters; at least the type's smallest normal number."""
         shape = self._extended_shape(sample_shape)
         drawn = log_gamma_variables(self.concentration.expand(*shape)).exp() / self.rate
-        made: Tensor = drawn.clamp(min=finfo(drawn.dtype).tiny)
-        return made
+        result: Tensor = drawn.clamp(min=finfo(drawn.dtype).tiny)
+        return result
 
     def log_prob(self, value: Tensor) -> Tensor:
         """The logarithm of the density at a value above 0."""
-        self._check("value", self._fitted(value) > 0, "above 0")
+        self._check("value", self._checked_value(value) > 0, "above 0")
         xlogy = FUNCTIONS["xlogy"].function
-        made: Tensor = (
+        result: Tensor = (
             xlogy(self.concentration, self.rate)
             + xlogy(self.concentration - 1, value)
             - self.rate * value
             - self.concentration.lgamma()
         )
-        return made
+        return result
 
     def entropy(self) -> Tensor:
         """The entropy in nats."""
         shape = self.concentration
-        made: Tensor = shape - self.rate.log() + shape.lgamma() + (1 - shape) * shape.digamma()
-        return made
+        result: Tensor = shape - self.rate.log() + shape.lgamma() + (1 - shape) * shape.digamma()
+        return result
 
 
 class Chi2(Gamma):
@@ -105,14 +105,14 @@ class Chi2(Gamma):
 
 
 class Beta(PositiveParameters):
-    """The beta distribution of two concentrations, that of 1 first, as ``torch.distributions.Beta``."""
+    """The beta distribution of the concentrations at 1 and at 0, as ``torch.distributions.Beta``."""
 
     above_zero = ("concentration1", "concentration0")
     concentration1: Tensor
     concentration0: Tensor
 
     def __init__(self, concentration1: Any, concentration0: Any, validate_args: bool | None = None) -> None:
-        self._take(validate_args, concentration1=concentration1, concentration0=concentration0)
+        self._set_parameters(validate_args, concentration1=concentration1, concentration0=concentration0)
 
     @property
     def mean(self) -> Tensor:
@@ -131,31 +131,31 @@ class Beta(PositiveParameters):
         first, second = (
             log_gamma_variables(value.expand(*shape)) for value in (self.concentration1, self.concentration0)
         )
-        made: Tensor = (first - second).sigmoid()
-        return made
+        result: Tensor = (first - second).sigmoid()
+        return result
 
     def log_prob(self, value: Tensor) -> Tensor:
         """The logarithm of the density at a value in [0, 1]."""
-        self._check("value", (self._fitted(value) >= 0).logical_and(value <= 1), "in [0, 1]")
+        self._check("value", (self._checked_value(value) >= 0).logical_and(value <= 1), "in [0, 1]")
         xlogy = FUNCTIONS["xlogy"].function
-        made: Tensor = (
+        result: Tensor = (
             xlogy(self.concentration1 - 1, value)
             + xlogy(self.concentration0 - 1, 1 - value)
             - log_beta(self.concentration1, self.concentration0)
         )
-        return made
+        return result
 
     def entropy(self) -> Tensor:
         """The entropy in nats."""
         first, second = self.concentration1, self.concentration0
         total = first + second
-        made: Tensor = (
+        result: Tensor = (
             log_beta(first, second)
             - (first - 1) * first.digamma()
             - (second - 1) * second.digamma()
             + (total - 2) * total.digamma()
         )
-        return made
+        return result
 
 
 class Dirichlet(Distribution):
@@ -176,43 +176,43 @@ class Dirichlet(Distribution):
     @property
     def mean(self) -> Tensor:
         """The mean of draws."""
-        made: Tensor = self.concentration / self.concentration.sum(-1, keepdim=True)
-        return made
+        result: Tensor = self.concentration / self.concentration.sum(-1, keepdim=True)
+        return result
 
     @property
     def variance(self) -> Tensor:
-        """The variances of the parts of draws."""
+        """The variances of the components of draws."""
         total = self.concentration.sum(-1, keepdim=True)
-        made: Tensor = self.concentration * (total - self.concentration) / (total * total * (total + 1))
-        return made
+        result: Tensor = self.concentration * (total - self.concentration) / (total * total * (total + 1))
+        return result
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws with gradients to the parameter."""
         shape = self._extended_shape(sample_shape)
-        made: Tensor = log_gamma_variables(self.concentration.expand(*shape)).softmax(-1)
-        return made
+        result: Tensor = log_gamma_variables(self.concentration.expand(*shape)).softmax(-1)
+        return result
 
     def log_prob(self, value: Tensor) -> Tensor:
         """The logarithm of the density at probabilities."""
-        self._check("value", self._fitted(value) >= 0, "0 or more")
+        self._check("value", self._checked_value(value) >= 0, "0 or more")
         self._check("value", (value.sum(-1) - 1).abs() < 1e-6, "of sum 1")
-        made: Tensor = (
+        result: Tensor = (
             FUNCTIONS["xlogy"].function(self.concentration - 1, value).sum(-1)
             + self.concentration.sum(-1).lgamma()
             - self.concentration.lgamma().sum(-1)
         )
-        return made
+        return result
 
     def entropy(self) -> Tensor:
         """The entropy in nats."""
         total = self.concentration.sum(-1)
-        made: Tensor = (
+        result: Tensor = (
             self.concentration.lgamma().sum(-1)
             - total.lgamma()
             - (self.concentration.shape[-1] - total) * total.digamma()
             - ((self.concentration - 1) * self.concentration.digamma()).sum(-1)
         )
-        return made
+        return result
 
 
 class StudentT(PositiveParameters):
@@ -224,13 +224,13 @@ class StudentT(PositiveParameters):
     scale: Tensor
 
     def __init__(self, df: Any, loc: Any = 0.0, scale: Any = 1.0, validate_args: bool | None = None) -> None:
-        self._take(validate_args, df=df, loc=loc, scale=scale)
+        self._set_parameters(validate_args, df=df, loc=loc, scale=scale)
 
     @property
     def mean(self) -> Tensor:
         """The mean of draws; NaN up to 1 degree of freedom."""
-        made: Tensor = FUNCTIONS["where"].function(self.df > 1, self.loc, math.nan)
-        return made
+        result: Tensor = FUNCTIONS["where"].function(self.df > 1, self.loc, math.nan)
+        return result
 
     @property
     def mode(self) -> Tensor:
@@ -243,11 +243,11 @@ class StudentT(PositiveParameters):
         where = FUNCTIONS["where"].function
         many = self.df > 2
         finite = self.scale * self.scale * self.df / (where(many, self.df, 4.0) - 2)
-        made: Tensor = where(many, finite, where(self.df > 1, math.inf, math.nan))
-        return made
+        result: Tensor = where(many, finite, where(self.df > 1, math.inf, math.nan))
+        return result
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        """Draws with gradients to the parameters: a normal variable over the root of a chi-squared one."""
+        """Draws with gradients to the parameters: a normal variable divided by the root of a chi-squared variable."""
         shape = self._extended_shape(sample_shape)
         normal = randn(shape, dtype=self.df.dtype, device=str(self.df.device))
         half = (self.df / 2).expand(*shape)
@@ -256,8 +256,8 @@ class StudentT(PositiveParameters):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """The logarithm of the density at a value."""
-        y = (self._fitted(value) - self.loc) / self.scale
-        made: Tensor = (
+        y = (self._checked_value(value) - self.loc) / self.scale
+        result: Tensor = (
             -(self.df + 1) / 2 * (y * y / self.df).log1p()
             - self.scale.log()
             - self.df.log() / 2
@@ -265,12 +265,12 @@ class StudentT(PositiveParameters):
             - (self.df / 2).lgamma()
             + ((self.df + 1) / 2).lgamma()
         )
-        return made
+        return result
 
     def entropy(self) -> Tensor:
         """The entropy in nats."""
         half, more = self.df / 2, (self.df + 1) / 2
-        made: Tensor = (
+        result: Tensor = (
             self.scale.log()
             + more * (more.digamma() - half.digamma())
             + self.df.log() / 2
@@ -278,4 +278,4 @@ class StudentT(PositiveParameters):
             + LOG_PI / 2
             - more.lgamma()
         )
-        return made
+        return result

@@ -13,7 +13,7 @@ from weft.tensors.tensor import Tensor
 
 
 def cholesky(matrix: Tensor) -> Tensor:
-    """The lower triangular factor of positive definite matrices, column by column: for small ones."""
+    """Return the lower triangular factor of small positive definite matrices, column by column."""
     columns: list[Any] = []
     matrix = (matrix + matrix.transpose(-2, -1)) / 2  # both halves take part in the gradient, as in PyTorch
     for place in range(matrix.shape[-1]):
@@ -25,28 +25,29 @@ def cholesky(matrix: Tensor) -> Tensor:
             zeros = column[..., :place] * 0
             column = FUNCTIONS["cat"].function([zeros, column[..., place:]], -1)
         columns.append(column)
-    made: Tensor = FUNCTIONS["stack"].function(columns, -1)
-    return made
+    factor: Tensor = FUNCTIONS["stack"].function(columns, -1)
+    return factor
 
 
 def solve_lower(factor: Tensor, value: Tensor) -> Tensor:
-    """``x`` with ``factor @ x == value`` for lower triangular factors, by forward substitution."""
-    found: list[Tensor] = []
+    """Return ``x`` with ``factor @ x == value`` for lower triangular factors, by forward substitution."""
+    solution: list[Tensor] = []
     for place in range(factor.shape[-1]):
         rest = value[..., place]
-        for before, solved in enumerate(found):
+        for before, solved in enumerate(solution):
             rest = rest - factor[..., place, before] * solved
-        found.append(rest / factor[..., place, place])
-    made: Tensor = FUNCTIONS["stack"].function(found, -1)
-    return made
+        solution.append(rest / factor[..., place, place])
+    x: Tensor = FUNCTIONS["stack"].function(solution, -1)
+    return x
 
 
 class MultivariateNormal(Distribution):
-    """The normal distribution of vectors, by mean and covariance or its factor, as PyTorch's of this name.
+    """The normal distribution of vectors, as ``torch.distributions.MultivariateNormal``.
 
-    ``loc``: (..., n). One of ``covariance_matrix`` and ``scale_tril``, its lower triangular factor: (..., n, n). Work
-    grows with the square of n in operations: it is meant for some tens of dimensions at most; a diagonal one of any
-    size is ``Independent(Normal(loc, scale), 1)``. ``precision_matrix`` raises ``UnsupportedError``.
+    ``loc`` (..., n) is the mean. Give either ``covariance_matrix`` or ``scale_tril``, its lower triangular factor, both
+    (..., n, n). The number of operations grows with n squared, so that the class suits some tens of dimensions. A
+    normal distribution with a diagonal covariance of any size is ``Independent(Normal(loc, scale), 1)``.
+    ``precision_matrix`` raises ``UnsupportedError``.
     """
 
     has_rsample: ClassVar[bool] = True
@@ -88,20 +89,21 @@ class MultivariateNormal(Distribution):
         self.scale_tril: Tensor = factor.expand(*shape, size, size)
         self._check(
             "scale_tril" if covariance_matrix is None else "covariance_matrix",
-            self._diagonal > 0,  # which NaN is not: the factor of a matrix that is not positive definite
+            self._diagonal
+            > 0,  # the factor of a matrix that is not positive definite has NaN, which is not above 0
             "a factor with a diagonal above 0" if covariance_matrix is None else "positive definite",
         )
 
     @property
     def _diagonal(self) -> Tensor:
-        made: Tensor = FUNCTIONS["diagonal"].function(self.scale_tril, 0, -2, -1)
-        return made
+        result: Tensor = FUNCTIONS["diagonal"].function(self.scale_tril, 0, -2, -1)
+        return result
 
     @property
     def covariance_matrix(self) -> Tensor:
         """The covariance: (..., n, n)."""
-        made: Tensor = self.scale_tril @ self.scale_tril.transpose(-2, -1)
-        return made
+        result: Tensor = self.scale_tril @ self.scale_tril.transpose(-2, -1)
+        return result
 
     @property
     def mean(self) -> Tensor:
@@ -110,25 +112,25 @@ class MultivariateNormal(Distribution):
 
     @property
     def variance(self) -> Tensor:
-        """The variances of the parts of draws."""
-        made: Tensor = (self.scale_tril * self.scale_tril).sum(-1)
-        return made
+        """The variances of the components of draws."""
+        result: Tensor = (self.scale_tril * self.scale_tril).sum(-1)
+        return result
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws with gradients to the parameters."""
         shape = self._extended_shape(sample_shape)
         noise = randn(shape, dtype=self.loc.dtype, device=str(self.loc.device))
-        made: Tensor = self.loc + (self.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
-        return made
+        result: Tensor = self.loc + (self.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
+        return result
 
     def log_prob(self, value: Tensor) -> Tensor:
         """The logarithm of the density at a vector."""
-        distance = solve_lower(self.scale_tril, self._fitted(value) - self.loc)
+        distance = solve_lower(self.scale_tril, self._checked_value(value) - self.loc)
         logarithms = self._diagonal.log().sum(-1)
-        made: Tensor = -((distance * distance).sum(-1) + self.event_shape[0] * LOG_2PI) / 2 - logarithms
-        return made
+        result: Tensor = -((distance * distance).sum(-1) + self.event_shape[0] * LOG_2PI) / 2 - logarithms
+        return result
 
     def entropy(self) -> Tensor:
         """The entropy in nats."""
-        made: Tensor = self._diagonal.log().sum(-1) + self.event_shape[0] * (1 + LOG_2PI) / 2
-        return made
+        result: Tensor = self._diagonal.log().sum(-1) + self.event_shape[0] * (1 + LOG_2PI) / 2
+        return result

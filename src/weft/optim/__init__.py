@@ -1,4 +1,4 @@
-"""Optimizers and schedules, with PyTorch's names and state. A group of parameters is updated by one kernel."""
+"""Optimizers and learning rate schedules, with PyTorch's names and state; one kernel updates a parameter group."""
 
 from weft.optim import lr_scheduler
 from weft.optim.adadelta import Adadelta

@@ -17,7 +17,7 @@ class Adadelta(Optimizer):
 
     ``v = rho * v + (1 - rho) * g * g``, ``d = sqrt(u + eps) / sqrt(v + eps) * g``, ``u = rho * u + (1 - rho) * d * d``
     and ``p = p - lr * d``; ``weight_decay * p`` is added to the gradient. ``foreach`` and ``capturable`` choose among
-    PyTorch's implementations; here is one.
+    PyTorch's implementations, and have no effect in weft.
 
     >>> import weft as wf
     >>> p = wf.nn.Parameter(wf.tensor([1.0, -2.0]))

@@ -1,4 +1,4 @@
-"""Adagrad (Duchi, Hazan and Singer 2011): gradients divided by the root of the sum of their squares so far."""
+"""Adagrad (Duchi, Hazan and Singer 2011): gradients divided by the root of the sum of all their squares."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Adagrad(Optimizer):
 
     ``s = s + g * g`` and ``p = p - lr / (1 + (t - 1) * lr_decay) * g / (sqrt(s) + eps)``; ``s`` starts at
     ``initial_accumulator_value``, ``weight_decay * p`` is added to the gradient. ``foreach`` and ``fused`` choose
-    among PyTorch's implementations; here is one.
+    among PyTorch's implementations, and have no effect in weft.
 
     >>> import weft as wf
     >>> p = wf.nn.Parameter(wf.tensor([1.0, -2.0]))

@@ -1,4 +1,4 @@
-"""Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019): two moments a parameter, one kernel a step."""
+"""Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019): two moments for each parameter, a kernel a step."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from weft.optim.optimizer import Optimizer, refuse_differentiable
 from weft.tensors.tensor import Tensor
 
 LOG_OF_ZERO = -1e4
-"""In place of log(0): expm1 of it, and of its multiples, is -1 in every type, and it is finite as WGSL asks."""
+"""Replaces log(0): finite, as WGSL requires, and expm1 of its multiples is -1 in every type."""
 
 
 FIRST_BETA: dict[str, Formula] = {
     "one_minus_beta1": lambda beta1, numbers: 1.0 - beta1,
     "log_beta1": lambda beta1, numbers: numbers.log(beta1, LOG_OF_ZERO),
 }
-"""What the kernels read of the first beta, which schedules change."""
+"""The operands of the kernels that depend on the first beta, which schedules may change."""
 
 
 class Adam(Optimizer):
     """Adam, as ``torch.optim.Adam``.
 
-    ``m = beta1 * m + (1 - beta1) * g``, ``v = beta2 * v + (1 - beta2) * g * g`` and
-    ``p = p - lr * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)``; ``weight_decay * p`` is added to the
-    gradient first, or, where ``decoupled_weight_decay``, ``lr * weight_decay * p`` taken from the parameter. With
-    ``amsgrad`` the largest ``v`` so far takes the place of ``v`` in the step (Reddi, Kale and Kumar 2018).
-    ``foreach``, ``fused`` and ``capturable`` choose among PyTorch's implementations; here is one.
+    ``m = beta1 * m + (1 - beta1) * g``, ``v = beta2 * v + (1 - beta2) * g * g`` and ``p = p - lr * (m / (1 - beta1^t))
+    / (sqrt(v / (1 - beta2^t)) + eps)``; ``weight_decay * p`` is added to the gradient first, or, with
+    ``decoupled_weight_decay``, ``lr * weight_decay * p`` is subtracted from the parameter. With ``amsgrad`` the maximum
+    of all ``v`` replaces ``v`` in the step (Reddi, Kale and Kumar 2018). ``foreach``, ``fused`` and ``capturable``
+    choose among PyTorch's implementations, and have no effect in weft.
 
     >>> import weft as wf
     >>> p = wf.nn.Parameter(wf.tensor([1.0, -2.0]))
@@ -104,7 +104,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay, as ``torch.optim.AdamW``: ``p`` loses ``lr * weight_decay * p`` a step."""
+    """Adam with decoupled weight decay, as ``torch.optim.AdamW``: a step subtracts ``lr * weight_decay * p``."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Adamax (Kingma and Ba 2015), NAdam (Dozat 2016) and RAdam (Liu et al. 2020): Adam's moments, other steps."""
+"""Adamax (Kingma and Ba 2015), NAdam (Dozat 2016) and RAdam (Liu et al. 2020): Adam's moments with other steps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from weft.tensors.tensor import Tensor
 
 
 class _Moments(Adam):
-    """Two moments a parameter, and the numbers that the kernels read of the betas."""
+    """The base of Adam's variants: two moments for each parameter, and the operands that depend on the betas."""
 
     buffers: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq")
 
@@ -39,11 +39,11 @@ class _Moments(Adam):
 
 
 class Adamax(_Moments):
-    """Adamax, as ``torch.optim.Adamax``: Adam with the largest gradient so far in place of its root mean square.
+    """Adamax, as ``torch.optim.Adamax``: Adam with the decayed maximum of gradients in place of their root mean square.
 
     ``m = beta1 * m + (1 - beta1) * g``, ``u = max(beta2 * u, |g| + eps)`` and ``p = p - lr / (1 - beta1^t) * m / u``;
     ``weight_decay * p`` is added to the gradient. ``foreach`` and ``capturable`` choose among PyTorch's
-    implementations; here is one.
+    implementations, and have no effect in weft.
 
     >>> import weft as wf
     >>> p = wf.nn.Parameter(wf.tensor([1.0, -2.0]))
@@ -94,8 +94,8 @@ class NAdam(_Moments):
     """NAdam, as ``torch.optim.NAdam``: Adam with Nesterov's momentum, which grows to ``beta1`` by a schedule.
 
     The momentum of step t is ``beta1 * (1 - 0.96^(t * momentum_decay) / 2)``. ``weight_decay * p`` is added to the
-    gradient, or, where ``decoupled_weight_decay``, ``lr * weight_decay * p`` taken from the parameter. ``foreach`` and
-    ``capturable`` choose among PyTorch's implementations; here is one.
+    gradient, or, with ``decoupled_weight_decay``, ``lr * weight_decay * p`` is subtracted from the parameter.
+    ``foreach`` and ``capturable`` choose among PyTorch's implementations, and have no effect in weft.
 
     >>> import weft as wf
     >>> p = wf.nn.Parameter(wf.tensor([1.0, -2.0]))
@@ -137,7 +137,7 @@ class NAdam(_Moments):
     def _initial(self, group: ParamGroup, name: str) -> float:
         return 1.0 if name == "mu_product" else 0.0
 
-    def _take(
+    def _bind_step(
         self, group: ParamGroup, cohort: Cohort, operands: Sequence[Tensor], targets: tuple[Tensor, ...]
     ) -> None:
         product = cohort.numbers["mu_product"]
@@ -149,11 +149,11 @@ class NAdam(_Moments):
 
 
 class RAdam(_Moments):
-    """RAdam, as ``torch.optim.RAdam``: Adam whose steps are adaptive once the second moment's variance is known.
+    """RAdam, as ``torch.optim.RAdam``: Adam whose steps are adaptive once the second moment's variance is tractable.
 
-    Until then a step is ``lr * m / (1 - beta1^t)``. ``weight_decay * p`` is added to the gradient, or, where
-    ``decoupled_weight_decay``, ``lr * weight_decay * p`` taken from the parameter. ``foreach``, ``capturable`` choose
-    among PyTorch's implementations; here is one.
+    Until then a step is ``lr * m / (1 - beta1^t)``. ``weight_decay * p`` is added to the gradient, or, with
+    ``decoupled_weight_decay``, ``lr * weight_decay * p`` is subtracted from the parameter. ``foreach`` and
+    ``capturable`` choose among PyTorch's implementations, and have no effect in weft.
 
     >>> import weft as wf
     >>> p = wf.nn.Parameter(wf.tensor([1.0, -2.0]))

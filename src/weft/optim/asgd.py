@@ -1,4 +1,4 @@
-"""ASGD (Polyak and Juditsky 1992): SGD with a decaying rate, and the average of the parameters beside it."""
+"""ASGD (Polyak and Juditsky 1992): SGD with a decaying rate that also averages the parameters."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from weft.tensors.tensor import Tensor
 class ASGD(Optimizer):
     """Averaged SGD, as ``torch.optim.ASGD``.
 
-    ``p = p * (1 - lambd * eta) - eta * g`` with ``eta = lr / (1 + lambd * lr * t)^alpha`` of the step before; from step
-    ``t0`` on ``state[p]["ax"]`` is the average of the parameters, and until then the parameter itself. ``weight_decay *
-    p`` is added to the gradient. ``foreach`` and ``capturable`` choose among PyTorch's implementations; here is one.
+    ``p = p * (1 - lambd * eta) - eta * g`` with ``eta = lr / (1 + lambd * lr * t)^alpha`` of the previous step. From
+    step ``t0`` on, ``state[p]["ax"]`` is the average of the parameters; until then it is the parameter itself.
+    ``weight_decay * p`` is added to the gradient. ``foreach`` and ``capturable`` choose among PyTorch's
+    implementations, and have no effect in weft.
 
     >>> import weft as wf
     >>> p = wf.nn.Parameter(wf.tensor([1.0, -2.0]))
@@ -57,7 +58,7 @@ class ASGD(Optimizer):
     def _initial(self, group: ParamGroup, name: str) -> float:
         return {"eta": float(group["lr"]), "mu": 1.0}.get(name, 0.0)
 
-    def _take(
+    def _bind_step(
         self, group: ParamGroup, cohort: Cohort, operands: Sequence[Tensor], targets: tuple[Tensor, ...]
     ) -> None:
         rates = (cohort.numbers["eta"], cohort.numbers["mu"])

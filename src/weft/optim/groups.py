@@ -1,7 +1,7 @@
-"""Parameter groups: a group's options, the device's copy of its learning rate, and who shares a step counter.
+"""Parameter groups: a group's options, its learning rate on the devices, and the cohorts that share a step counter.
 
-``ParamGroup`` is the dict that users see in ``optimizer.param_groups``. A ``Cohort`` is what one kernel updates:
-the parameters of a group on one device that have taken the same number of steps.
+``ParamGroup`` is the dict that users see in ``optimizer.param_groups``. A ``Cohort`` is the parameters of a group on
+one device that have taken the same number of steps; one kernel updates it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from weft.tensors.watch import Retrace, refuse_tracing, tracing
 
 
 def number(where: str, argument: str, value: Any, low: float = 0.0, high: float | None = None) -> float:
-    """A float of at least ``low`` and, where given, below ``high``; a tensor of one element is read."""
+    """Return a number as a float; ``ArgumentError`` unless it is in [low, high). A tensor of one element is read."""
     if isinstance(value, Tensor):
         value = value.item()
     elif type(value).__module__ == "numpy":
@@ -37,14 +37,13 @@ def number(where: str, argument: str, value: Any, low: float = 0.0, high: float 
 
 
 def option_of(kind: type | None, key: str, value: Any) -> Any:
-    """An option of a group in the form in which the optimizer's constructor takes it.
+    """Normalize an option of a group as the optimizer's constructor does.
 
-    Raises ``ArgumentTypeError`` for what the constructor would refuse.
+    Raises ``ArgumentTypeError`` for values that the constructor refuses.
     """
     for owner in () if kind is None else kind.__mro__:
-        front: Any = getattr(
-            front_of(owner), "front", None
-        )  # a base may have options that the class sets itself
+        # a base class may have options that the class itself sets
+        front: Any = getattr(front_of(owner), "front", None)
         for argument in () if front is None else front.arguments:
             if argument.name == key:
                 plain = key == "params" or not argument.kinds or value is argument.default
@@ -57,7 +56,7 @@ _following: ContextVar[bool] = ContextVar("weft_following", default=False)
 
 @contextmanager
 def following() -> Iterator[None]:
-    """Within it a rate that is set is what the device has already: a compiled step worked it out there."""
+    """Within the block, setting a rate does not write to the device, where a compiled step computed it already."""
     token = _following.set(True)
     try:
         yield
@@ -68,9 +67,9 @@ def following() -> Iterator[None]:
 class ParamGroup(dict[str, Any]):
     """The options of some parameters, by name, with the parameters under ``"params"``.
 
-    ``group["lr"]`` reads as a float; assigning one also writes the 0-d tensor on the device that the kernels read,
-    so that a schedule changes numbers and never code. ``numbers`` are such for what else a schedule changes; every
-    other option that changes is counted in ``revision``, since a compiled step has it built in.
+    ``group["lr"]`` reads as a float. Assigning a float also writes the 0-d tensor that the kernels read on the device,
+    so that a schedule changes no code. ``numbers`` holds the tensors of other options that schedules change. A change
+    of any other option increases ``revision``, since compiled steps contain these options as constants.
 
     >>> import weft as wf
     >>> optimizer = wf.optim.SGD([wf.nn.Parameter(wf.ones(2))], lr=0.5)
@@ -83,21 +82,21 @@ class ParamGroup(dict[str, Any]):
         super().__init__(options)
         self.rates: dict[str, Tensor] = {}
         self.numbers: dict[tuple[str, str], tuple[Tensor, Formula]] = {}
-        self.kind: Any = None  # the class of the optimizer, which says what schedules change
+        self.kind: Any = None  # the class of the optimizer, which lists the options that schedules change
         self.revision = 0
         self.cohorts: list[Cohort] = []
-        self.stepped: Any = None  # by what schedule in which trace, as weak references
+        self.stepped: Any = None  # the trace, and the schedule that stepped in it, as weak references
         self.cycled = False  # whether a schedule changes the momentum in compiled steps
         super().__setitem__("lr", number("optimizer", "lr", self["lr"]))
 
     @property
     def scheduled(self) -> Mapping[str, Callable[[Any], Any]]:
         """See ``Optimizer.scheduled``."""
-        found: Mapping[str, Callable[[Any], Any]] = {} if self.kind is None else self.kind.scheduled
-        return found
+        options: Mapping[str, Callable[[Any], Any]] = {} if self.kind is None else self.kind.scheduled
+        return options
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        """What copies and pickles keep: options, cohorts and kind; the device's numbers are made anew."""
+        """Copy and pickle options, cohorts and kind; the tensors of rates and numbers are created again."""
         return _group, (dict(self), self.cohorts, self.kind)
 
     def __setitem__(self, key: str, value: Any) -> None:
@@ -131,7 +130,7 @@ class ParamGroup(dict[str, Any]):
         return self
 
     def setdefault(self, key: str, default: Any = None) -> Any:
-        """The option, set to ``default`` first where it is missing."""
+        """Return the option, after setting it to ``default`` where it is missing."""
         if key not in self:
             self[key] = default
         return self[key]
@@ -142,47 +141,47 @@ class ParamGroup(dict[str, Any]):
 
     @property
     def momentum(self) -> float:
-        """The momentum, which is the first of ``betas`` where there are two."""
+        """The momentum, or the first of ``betas``."""
         return float(self["betas"][0] if "betas" in self else self["momentum"])
 
     def option(self, key: str, formula: Formula, device: str) -> float | Tensor:
-        """A number that depends on the momentum: as it is, or in a trace the device's copy of it."""
+        """Return a number that depends on the momentum: a float, or in a trace the device's tensor of it."""
         if not tracing():
             return float(formula(self.momentum, HOST))
         known = self.numbers.get((key, device))
         if known is None:
             known = self.numbers[key, device] = (scalar(formula(self.momentum, HOST), device), formula)
             if self.cycled:
-                raise Retrace  # what is made in a trace is no state that it could write
+                raise Retrace  # a tensor that is created in a trace is no state that the program could update
         return known[0]
 
     def rate(self, device: str) -> Tensor:
-        """The learning rate on a device."""
+        """Return the tensor of the learning rate on a device."""
         if device not in self.rates:
             self.rates[device] = scalar(self["lr"], device)
         return self.rates[device]
 
 
 def _group(options: dict[str, Any], cohorts: list[Cohort], kind: Any) -> ParamGroup:
-    """A group that was copied or pickled."""
-    made = ParamGroup(options)
-    made.cohorts, made.kind = cohorts, kind
-    return made
+    """Rebuild a group from a copy or a pickle."""
+    group = ParamGroup(options)
+    group.cohorts, group.kind = cohorts, kind
+    return group
 
 
 Formula = Callable[[Any, Numbers], Any]
-"""A number that a kernel reads, of the momentum: of a Python number, or traced."""
+"""An operand of a kernel as a function of the momentum, a Python number or a traced tensor."""
 
 _FREE = frozenset({"lr", "initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum", "params"})
-"""Options that no compiled step has built in."""
+"""Options that compiled steps do not contain as constants."""
 
 
 @dataclass
 class Cohort:
     """Parameters of one group and device that have taken the same number of steps, and their counter.
 
-    ``started``: whether the host knows that a step was taken. ``numbers``: what else changes with the steps and is one
-    number for all members, by its name in the state.
+    ``started`` is whether the host knows that a step was taken. ``numbers`` are the other scalars that steps change and
+    all members share, by their names in the state.
     """
 
     device: str
@@ -206,10 +205,9 @@ def decay_groups(
     weight_decay: float,
     decays: Callable[[str, Tensor], bool] = _is_matrix,
 ) -> list[dict[str, Any]]:
-    """Parameter groups for an optimizer: those that ``decays(name, parameter)`` chooses, and the others without decay.
+    """Return two parameter groups for an optimizer: with weight decay, where ``decays(name, parameter)``, and without.
 
-    Unless told otherwise matrices decay, and vectors (biases, the scales of norms) do not. A group without parameters
-    is left out.
+    By default matrices decay, and vectors (biases, the scales of norms) do not. Empty groups are left out.
 
     >>> import weft as wf
     >>> model = wf.nn.Sequential(wf.nn.Linear(2, 2), wf.nn.LayerNorm(2))

@@ -1,4 +1,4 @@
-"""L-BFGS (Nocedal 1980): steps by the last changes of parameters and gradients, with a line search where asked."""
+"""L-BFGS (Nocedal 1980): quasi-Newton steps from the last changes of parameters and gradients."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from weft.tensors.watch import refuse_tracing
 class LBFGS(Optimizer):
     """L-BFGS, as ``torch.optim.LBFGS``: ``step`` takes a closure, which it calls several times.
 
-    The closure sets the gradients to zero, computes the loss, calls ``backward`` and gives the loss. A step does up to
-    ``max_iter`` iterations and ``max_eval`` calls, and ends where no gradient is above ``tolerance_grad`` or the
-    changes are below ``tolerance_change``. ``line_search_fn``: ``None`` or ``"strong_wolfe"``. All parameters are one
-    group. The losses are read on the host, so that a step cannot be compiled.
+    The closure sets the gradients to zero, computes the loss, calls ``backward`` and returns the loss. A step does up
+    to ``max_iter`` iterations and ``max_eval`` calls. It ends where no gradient is above ``tolerance_grad``, or the
+    changes are below ``tolerance_change``. ``line_search_fn`` is ``None`` or ``"strong_wolfe"``. There is a single
+    parameter group. The losses are read on the host, so that a step cannot be compiled.
 
     >>> import weft as wf
     >>> p = wf.nn.Parameter(wf.tensor([3.0, -2.0]))
@@ -82,6 +82,7 @@ class LBFGS(Optimizer):
         return joined
 
     def _move(self, step: float | Tensor, direction: Tensor) -> None:
+        """Add ``step * direction`` to the parameters."""
         start = 0
         for parameter in self._members:
             part = direction[start : start + parameter.numel()].reshape(*parameter.shape)
@@ -91,7 +92,7 @@ class LBFGS(Optimizer):
     def _evaluate(
         self, closure: Callable[[], Any], before: list[Tensor], direction: Tensor, step: float
     ) -> tuple[float, Tensor]:
-        """The loss and gradient after a step, the parameters as they were."""
+        """Return the loss and the gradient after a step, and restore the parameters."""
         self._move(step, direction)
         with enable_grad():
             loss = float(closure())
@@ -101,7 +102,7 @@ class LBFGS(Optimizer):
         return loss, gradient
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Do up to ``max_iter`` iterations; gives the loss before the first."""
+        """Do up to ``max_iter`` iterations; return the loss before the first."""
         refuse_tracing("LBFGS.step", "losses are read on the host; call it outside of compiled functions")
         if closure is None:
             raise ArgumentTypeError(
@@ -128,11 +129,11 @@ class LBFGS(Optimizer):
             step = size * group["lr"]
             if slope > -group["tolerance_change"]:
                 break
-            made = 0
+            evaluations = 0
             if group["line_search_fn"] is not None:
                 before = [parameter.clone() for parameter in self._members]
                 evaluate = partial(self._evaluate, closure, before, direction)
-                loss, gradient, step, made = strong_wolfe(
+                loss, gradient, step, evaluations = strong_wolfe(
                     evaluate, step, direction, loss, gradient, slope, group["tolerance_change"]
                 )
                 self._move(step, direction)
@@ -141,10 +142,10 @@ class LBFGS(Optimizer):
                 if iteration != group["max_iter"]:
                     with enable_grad():
                         loss = float(closure())
-                    gradient, made = self._flat_gradient(), 1
+                    gradient, evaluations = self._flat_gradient(), 1
             state["d"], state["t"] = direction, step
-            calls += made
-            state["func_evals"] += made
+            calls += evaluations
+            state["func_evals"] += evaluations
             if self._is_done(group, gradient, calls, direction, step, loss):
                 break
         return first
@@ -167,7 +168,7 @@ class LBFGS(Optimizer):
         )
 
     def _direction(self, gradient: Tensor) -> Tensor:
-        """The two loops over the history (Nocedal and Wright 2006, algorithm 7.4)."""
+        """Return the direction by the two loops over the history (Nocedal and Wright 2006, algorithm 7.4)."""
         state = self.progress
         if state["n_iter"] == 1:
             state.update(old_dirs=[], old_stps=[], ro=[], H_diag=1.0)
@@ -195,23 +196,23 @@ class LBFGS(Optimizer):
         return result
 
     def state_dict(self) -> dict[str, Any]:
-        """Options, and the history under parameter 0, with PyTorch's names."""
+        """Return the options, and the history under parameter 0, with PyTorch's names."""
         packed = super().state_dict()
         return {**packed, "state": {0: dict(self.progress)} if self.progress else {}}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over the options and the history of ``state_dict()``; nothing on a mistake."""
+        """Load the options and the history of ``state_dict()``; nothing changes where they do not fit."""
         super().load_state_dict({**state_dict, "state": {}} if "state" in state_dict else state_dict)
         like = self._members[0]
         self.progress = {
-            key: _taken(value, like) for key, value in state_dict["state"].get(0, {}).items() if key != "al"
+            key: _loaded(value, like) for key, value in state_dict["state"].get(0, {}).items() if key != "al"
         }
 
 
-def _taken(value: Any, like: Tensor) -> Any:
-    """A part of the history on the parameters' device: tensors as they are, ratios as numbers."""
+def _loaded(value: Any, like: Tensor) -> Any:
+    """Return a part of the history on the parameters' device: vectors as tensors, ratios as numbers."""
     if isinstance(value, list):
-        return [_taken(each, like) for each in value]
+        return [_loaded(item, like) for item in value]
     if hasattr(value, "ndim"):
         return value.item() if value.ndim == 0 else converted("LBFGS.load_state_dict", value, like)
     return value

@@ -1,6 +1,6 @@
 """A line search for the strong Wolfe conditions, by cubic interpolation (Nocedal and Wright 2006, algorithms 3.5, 3.6).
 
-The constants and the order of the steps are those of PyTorch's, so that both take the same steps.
+The constants and the order of evaluations are PyTorch's, so that both take the same steps.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Point:
 
 
 def _cubic_minimum(a: _Point, b: _Point, low: float | None = None, high: float | None = None) -> float:
-    """Where the cubic through two points with their slopes is lowest, within bounds."""
+    """Return the minimum, within bounds, of the cubic through two points with their slopes."""
     if low is None or high is None:
         low, high = min(a.size, b.size), max(a.size, b.size)
     if a.size > b.size:
@@ -52,13 +52,17 @@ def strong_wolfe(
     slope: float,
     tolerance: float,
 ) -> tuple[float, Tensor, float, int]:
-    """The loss, the gradient and the size of a step that fits, and how often ``evaluate`` was called."""
+    """Search for a step that meets both conditions.
+
+    Returns:
+        The loss, the gradient and the size of the step, and the number of calls of ``evaluate``.
+    """
     scale = direction.abs().max().item()
     start = _Point(0.0, loss, gradient.clone(), slope)
 
     def point(size: float) -> _Point:
-        value, found = evaluate(size)
-        return _Point(size, value, found.clone(), found.dot(direction).item())
+        value, point_gradient = evaluate(size)
+        return _Point(size, value, point_gradient.clone(), point_gradient.dot(direction).item())
 
     def is_low(at: _Point) -> bool:
         return at.loss <= start.loss + DECREASE * at.size * start.slope
@@ -66,10 +70,10 @@ def strong_wolfe(
     def is_flat(at: _Point) -> bool:
         return abs(at.slope) <= -CURVATURE * start.slope
 
-    previous, current, calls, turns = start, point(size), 1, 0
+    previous, current, calls, rounds = start, point(size), 1, 0
     bracket: list[_Point] | None = None
-    while turns < MOST:
-        if not is_low(current) or (turns > 1 and current.loss >= previous.loss):
+    while rounds < MOST:
+        if not is_low(current) or (rounds > 1 and current.loss >= previous.loss):
             bracket = [previous, current]
             break
         if is_flat(current):
@@ -80,9 +84,9 @@ def strong_wolfe(
         least = current.size + 0.01 * (current.size - previous.size)
         size = _cubic_minimum(previous, current, least, current.size * 10)
         previous, current = current, point(size)
-        calls, turns = calls + 1, turns + 1
+        calls, rounds = calls + 1, rounds + 1
     bracket = [start, current] if bracket is None else bracket
-    best, more = _zoom(point, is_low, is_flat, bracket, turns, scale, tolerance)
+    best, more = _zoom(point, is_low, is_flat, bracket, rounds, scale, tolerance)
     return best.loss, best.gradient, best.size, calls + more
 
 
@@ -91,14 +95,14 @@ def _zoom(
     is_low: Callable[[_Point], bool],
     is_flat: Callable[[_Point], bool],
     bracket: list[_Point],
-    turns: int,
+    rounds: int,
     scale: float,
     tolerance: float,
 ) -> tuple[_Point, int]:
-    """The best point within a bracket, and how many were evaluated."""
+    """Return the best point within a bracket, and the number of points evaluated."""
     low, high = (0, 1) if bracket[0].loss <= bracket[1].loss else (1, 0)
     calls, slow = 0, False
-    while turns < MOST:
+    while rounds < MOST:
         sizes = [at.size for at in bracket]
         width = max(sizes) - min(sizes)
         if width * scale < tolerance:
@@ -114,7 +118,7 @@ def _zoom(
         else:
             slow = False
         current = point(size)
-        calls, turns = calls + 1, turns + 1
+        calls, rounds = calls + 1, rounds + 1
         if not is_low(current) or current.loss >= bracket[low].loss:
             bracket[high] = current
             low, high = (0, 1) if bracket[0].loss <= bracket[1].loss else (1, 0)

@@ -1,4 +1,4 @@
-"""Lion (Chen et al. 2023, "Symbolic Discovery of Optimization Algorithms"): steps of one size, by sign."""
+"""Lion (Chen et al. 2023, "Symbolic Discovery of Optimization Algorithms"): sign steps of equal size."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Lion(Optimizer):
 
     ``p = p - lr * (sign(beta1 * m + (1 - beta1) * g) + weight_decay * p)`` and ``m = beta2 * m + (1 - beta2) * g``.
 
-    PyTorch has none; names and defaults are the paper's. Its rate is 3 to 10 times smaller than AdamW's, and its weight
-    decay larger by as much. ``maximize`` follows the gradient upward.
+    PyTorch has no Lion; names and defaults are the paper's. Its learning rate should be 3 to 10 times smaller than
+    AdamW's, and its weight decay larger by the same factor. ``maximize`` follows the gradient upward.
 
     >>> import weft as wf
     >>> p = wf.nn.Parameter(wf.tensor([1.0, -2.0]))
@@ -54,7 +54,7 @@ class Lion(Optimizer):
         for position, beta in enumerate(betas):
             number(self._name, f"betas[{position}]", beta, 0.0, 1.0)
 
-    def _counts(self, group: ParamGroup, cohort: Cohort) -> bool:
+    def _counts_steps(self, group: ParamGroup, cohort: Cohort) -> bool:
         return False
 
     def _update(

@@ -1,4 +1,4 @@
-"""Arithmetic for formulas that are written once: of the host's numbers, and of traced tensors in a compiled step."""
+"""Arithmetic for formulas that are written once, for the host's numbers and for traced tensors in a compiled step."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from weft.tensors.tensor import Tensor
 
 
 class Numbers(Protocol):
-    """What a formula needs beside operators."""
+    """The functions of formulas, beside operators."""
 
     def real(self, value: Any) -> Any:
-        """A whole number, or whether something holds, as a number with a fraction."""
+        """Convert an integer or a bool to floating point."""
 
     def cos(self, value: Any) -> Any:
-        """The cosine."""
+        """Return the cosine."""
 
     def log(self, value: Any, of_zero: float) -> Any:
-        """The natural logarithm, and ``of_zero`` of 0."""
+        """Return the natural logarithm, or ``of_zero`` for 0."""
 
     def least(self, value: Any, other: int) -> Any:
-        """The smaller of two whole numbers."""
+        """Return the smaller of two integers."""
 
     def choose(self, condition: Any, value: Any, other: Any) -> Any:
-        """``value`` where the condition holds, else ``other``."""
+        """Return ``value`` where the condition holds, else ``other``."""
 
 
 class _Host:
@@ -47,7 +47,7 @@ class _Host:
 
 
 class Traced:
-    """Tensors of no dimensions; fractions are of the type of the rates."""
+    """Arithmetic of 0-d tensors; floating point has the type of the rates."""
 
     def __init__(self, dtype: DType, device: str) -> None:
         self.dtype, self.device = dtype, device
@@ -72,14 +72,14 @@ class Traced:
 
     def choose(self, condition: Any, value: Any, other: Any) -> Any:
         """See ``Numbers``."""
-        return FUNCTIONS["where"].function(condition, self._same(value), self._same(other))
+        return FUNCTIONS["where"].function(condition, self._tensor(value), self._tensor(other))
 
-    def _same(self, value: Any) -> Any:
-        """A number as a tensor of the rates' type, which ``where`` would take for one of 32 bits."""
+    def _tensor(self, value: Any) -> Any:
+        """Return a number as a tensor of the rates' type: ``where`` makes Python numbers float32."""
         if isinstance(value, Tensor):
             return value
         return bind(OPS["full"], value, shape=(), dtype=self.dtype, device=self.device)
 
 
 HOST: Numbers = _Host()
-"""Python's floats."""
+"""Arithmetic of Python's floats."""

@@ -1,7 +1,7 @@
-"""``Optimizer``: parameter groups, state, and the frame of a step; subclasses name their state and bind their op.
+"""``Optimizer``: parameter groups, state, and the common part of a step; subclasses name their state and bind their op.
 
-State is allocated at construction and laid out beside its parameters, so that a step is one kernel per group. A step
-whose device call fails leaves all parameters, state and counters as they were.
+State is allocated at construction beside its parameters, so that a step is one kernel per group. A step whose device
+call fails leaves all parameters, state and counters unchanged.
 """
 
 from __future__ import annotations
@@ -29,24 +29,26 @@ from weft.tensors.tensor import Tensor
 from weft.tensors.watch import Retrace, tracing, watcher
 
 Params = Iterable[Any]
-"""Tensors, (name, tensor) pairs, or dicts of options with such under ``"params"``."""
+"""Tensors, (name, tensor) pairs, or dicts of options with tensors or pairs under ``"params"``."""
 
 
 @argument_class("an Optimizer")
 class Optimizer(Checked):
     """The base of all optimizers.
 
-    ``params``: an iterable of leaf tensors, of (name, tensor) pairs, or of dicts with their own options. Raises
-    ``ArgumentError`` for an empty list, a computed tensor or a parameter given twice, ``ArgumentTypeError`` for
-    something else than tensors.
+    ``params`` is an iterable of leaf tensors, of (name, tensor) pairs, or of dicts with options of their own.
+
+    Raises:
+        ArgumentError: for an empty list, a computed tensor, or a parameter that is given twice.
+        ArgumentTypeError: for values that are not tensors.
     """
 
     buffers: ClassVar[tuple[str, ...]] = ()
-    """Names of the tensors kept for each parameter, in the order of the op's operands."""
+    """Names of the state tensors of each parameter, in the order of the op's operands."""
     counted: ClassVar[tuple[str, ...]] = ()
-    """Names of the numbers that change with the steps besides their count: one each for all members of a cohort."""
+    """Names of the scalars of a cohort, besides the step counter, that steps change."""
     scheduled: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
-    """Options that schedules change and the update takes as numbers; each with what of it is built into a step."""
+    """Options that schedules change and kernels take as operands, each with the part that a step has as a constant."""
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor) or not isinstance(params, Iterable):
@@ -101,17 +103,17 @@ class Optimizer(Checked):
         self.revision += 1
 
     def _buffers(self, group: ParamGroup) -> tuple[str, ...]:
-        """The names of ``buffers`` that a group's options need."""
+        """Return the names of ``buffers`` that a group's options need."""
         return self.buffers
 
     def _initial(self, group: ParamGroup, name: str) -> float:
-        """The number that a state tensor, or a number of ``counted``, starts with."""
+        """Return the initial value of a state tensor or of a scalar of ``counted``."""
         return 0.0
 
     def _require_state(
         self, group: ParamGroup, operands: Sequence[Tensor], targets: tuple[Tensor, ...]
     ) -> None:
-        """``ArgumentError`` where the group's options ask for other state than it was built with."""
+        """Raise ``ArgumentError`` where the group's options need other state tensors than it was built with."""
         names, kept = self._buffers(group), len(targets) // (len(operands) - len(targets)) - 1
         if len(names) != kept:
             raise ArgumentError(
@@ -120,10 +122,11 @@ class Optimizer(Checked):
             )  # fmt: skip
 
     def _check(self, group: ParamGroup) -> None:
-        """Raise for options that a subclass cannot take."""
+        """Raise for options that a subclass does not accept."""
 
     def _parameters(self, listed: Sequence[Any]) -> list[Tensor]:
-        found: list[Tensor] = []
+        """Return the tensors of a group after checking each."""
+        parameters: list[Tensor] = []
         known = {id(parameter) for parameter in self.state}
         for position, entry in enumerate(listed):
             parameter = entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
@@ -146,13 +149,13 @@ class Optimizer(Checked):
                     mistake(self._name, where, "a parameter that was given before", "each parameter once")
                 )
             known.add(id(parameter))
-            found.append(parameter)
-        if not found:
+            parameters.append(parameter)
+        if not parameters:
             raise ArgumentError(mistake(self._name, "params", "an empty list", "at least one parameter"))
-        return found
+        return parameters
 
     def _allocate(self, group: ParamGroup) -> dict[Tensor, dict[str, Tensor]]:
-        """State for a group's parameters, laid out beside them; the group gets its cohorts."""
+        """Allocate state beside a group's parameters, and create the group's cohorts."""
         by_device: dict[str, list[Tensor]] = {}
         for parameter in group["params"]:
             by_device.setdefault(str(parameter.device), []).append(parameter)
@@ -164,19 +167,19 @@ class Optimizer(Checked):
                 state[parameter] = {
                     name: full_like(parameter, self._initial(group, name)) for name in self._buffers(group)
                 }
-            _place(group, cohort, state)
+            _colocate(group, cohort, state)
             group.cohorts.append(cohort)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over what was copied or pickled; parameters and state come to lie side by side again."""
+        """Restore a copy or a pickle, and move parameters and state side by side again."""
         self.__dict__.update(state)
         for group in self.param_groups:
             for cohort in group.cohorts:
-                _place(group, cohort, self.state)
+                _colocate(group, cohort, self.state)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients, or fill them with 0 where ``set_to_none`` is False."""
+        """Set the gradients to None, or fill them with 0 where ``set_to_none`` is False."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:
@@ -187,9 +190,10 @@ class Optimizer(Checked):
                     parameter.grad = parameter.grad.detach().zero_()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update all parameters that have a gradient; gives what ``closure``, which computes them anew, returns.
+        """Update all parameters that have a gradient.
 
-        All groups are updated or, where something fails, none: only a device that is lost stops half-way.
+        ``closure``, if given, is called first to compute the gradients, and its result is returned. Either all groups
+        are updated or, after an error, none; only the loss of a device interrupts a step.
         """
         loss = None
         watch = watcher.get()
@@ -205,28 +209,29 @@ class Optimizer(Checked):
                 for cohort in list(group.cohorts):
                     active = [parameter for parameter in cohort.members if parameter.grad is not None]
                     if active:
-                        taking = self._split(group, cohort, active)
-                        ready.append((group, taking, *self._gathered(group, taking)))
+                        stepping = self._stepping(group, cohort, active)
+                        ready.append((group, stepping, *self._operands(group, stepping)))
             with together():
                 for group, cohort, operands, targets in ready:
-                    if self._counts(group, cohort):
+                    if self._counts_steps(group, cohort):
                         bind(OPS["add"], cohort.step, 1.0, into=(cohort.step,))
-                    self._take(group, cohort, operands, targets)
+                    self._bind_step(group, cohort, operands, targets)
             for _, cohort, *_ in ready:
                 cohort.started = cohort.started or not tracing()
         return loss
 
-    def _split(self, group: ParamGroup, cohort: Cohort, active: list[Tensor]) -> Cohort:
-        """The cohort of those that take this step; those without a gradient stay behind with their count."""
+    def _stepping(self, group: ParamGroup, cohort: Cohort, active: list[Tensor]) -> Cohort:
+        """Return the cohort of the members with a gradient; it is split off where other members have none."""
         if len(active) == len(cohort.members):
             return cohort
         if not tracing():
-            return self._apart(group, cohort, active)
-        with executing():  # the counts of both parts are those before the trace, which starts again with them
-            self._apart(group, cohort, active)
+            return self._split(group, cohort, active)
+        with executing():  # the split is no part of the program; the trace starts again after it
+            self._split(group, cohort, active)
         raise Retrace
 
-    def _apart(self, group: ParamGroup, cohort: Cohort, active: list[Tensor]) -> Cohort:
+    def _split(self, group: ParamGroup, cohort: Cohort, active: list[Tensor]) -> Cohort:
+        """Move the active members to a new cohort with a copy of the counters."""
         moving = {id(parameter) for parameter in active}
         step = cohort.step.clone()
         numbers = {name: value.clone() for name, value in cohort.numbers.items()}
@@ -236,8 +241,8 @@ class Optimizer(Checked):
         group.revision += 1
         return split
 
-    def _gathered(self, group: ParamGroup, cohort: Cohort) -> tuple[list[Tensor], tuple[Tensor, ...]]:
-        """The operands and targets of a cohort's update, brought together where a kernel could not bind them all."""
+    def _operands(self, group: ParamGroup, cohort: Cohort) -> tuple[list[Tensor], tuple[Tensor, ...]]:
+        """Return the operands and targets of a cohort's update, in so few buffers that a kernel can bind them."""
         operands: list[Tensor] = []
         targets: list[Tensor] = []
         gradients: list[Tensor] = []
@@ -245,15 +250,15 @@ class Optimizer(Checked):
             gradient = parameter.grad
             assert gradient is not None
             if gradient.device != cohort.device or parameter.device != cohort.device:
-                raise self._misplaced(parameter, gradient, cohort)
-            kept = self.state[parameter].values()
+                raise self._device_error(parameter, gradient, cohort)
+            state = self.state[parameter].values()
             gradients.append(gradient)
-            operands += [parameter, gradient, *kept]
-            targets += [parameter, *kept]
+            operands += [parameter, gradient, *state]
+            targets += [parameter, *state]
         limit_bindings([group.rate(cohort.device), *cohort.counters.values(), *targets], gradients)
         return operands, tuple(targets)
 
-    def _misplaced(self, parameter: Tensor, gradient: Tensor, cohort: Cohort) -> DeviceError:
+    def _device_error(self, parameter: Tensor, gradient: Tensor, cohort: Cohort) -> DeviceError:
         where = f"{self._name}.step"
         if parameter.device == cohort.device:
             return DeviceError(mistake(where, "a gradient", f"on {gradient.device}", f"on {cohort.device}"))
@@ -262,14 +267,14 @@ class Optimizer(Checked):
                     "move the module before the optimizer is built")
         )  # fmt: skip
 
-    def _counts(self, group: ParamGroup, cohort: Cohort) -> bool:
-        """Whether the update depends on the number of this step."""
+    def _counts_steps(self, group: ParamGroup, cohort: Cohort) -> bool:
+        """Return whether the update depends on the step counter, so that it is increased."""
         return True
 
-    def _take(
+    def _bind_step(
         self, group: ParamGroup, cohort: Cohort, operands: Sequence[Tensor], targets: tuple[Tensor, ...]
     ) -> None:
-        """Bind what a cohort's step is made of: the update, and in subclasses that of ``cohort.numbers``."""
+        """Bind the ops of a cohort's step: the update, and in subclasses the update of ``cohort.numbers``."""
         self._update(group, group.rate(cohort.device), cohort.step, operands, targets)
 
     def _update(
@@ -280,21 +285,21 @@ class Optimizer(Checked):
         operands: Sequence[Tensor],
         targets: tuple[Tensor, ...],
     ) -> None:
-        """Bind the op; ``operands``: each parameter, its gradient and state in turn, ``targets``: what is rewritten."""
+        """Bind the op: ``operands`` are each parameter, its gradient and state, ``targets`` the tensors it updates."""
         raise UnsupportedError(
             f"{self._name}: _update is not defined, expected a subclass such as SGD or Adam"
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """State and options in PyTorch's layout: parameters by number, tensors that go on changing with the steps."""
+        """Return state and options in PyTorch's layout, parameters by number; later steps change its tensors."""
         return pack_state(self.param_groups, self._saved)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over the state and options of ``state_dict()``, this optimizer's or PyTorch's; nothing on a mistake."""
+        """Load the state and options of ``state_dict()``, weft's or PyTorch's; an error leaves all unchanged."""
         load_state(self._name, state_dict, self.param_groups, self.state, self._check, self._initial)
 
     def _saved(self, group: ParamGroup, cohort: Cohort, parameter: Tensor) -> dict[str, Any]:
-        """What ``state_dict`` holds of a parameter."""
+        """Return the entry of a parameter in ``state_dict``."""
         return {**cohort.counters, **self.state[parameter]}
 
     def __repr__(self) -> str:
@@ -305,14 +310,14 @@ class Optimizer(Checked):
         return "\n".join([*lines, ")"])
 
 
-def _place(group: ParamGroup, cohort: Cohort, state: Mapping[Tensor, Mapping[str, Tensor]]) -> None:
-    """Lay a cohort's parameters, their state and its numbers side by side."""
+def _colocate(group: ParamGroup, cohort: Cohort, state: Mapping[Tensor, Mapping[str, Tensor]]) -> None:
+    """Move a cohort's parameters, their state and its scalars side by side in memory."""
     kept = [tensor for parameter in cohort.members for tensor in state[parameter].values()]
     colocate([*cohort.members, *kept, group.rate(cohort.device), *cohort.counters.values()])
 
 
 def refuse_differentiable(name: str, given: bool) -> None:
-    """``UnsupportedError`` for a step that should itself be recorded."""
+    """Raise ``UnsupportedError`` for a step that is to be recorded for gradients."""
     if given:
         raise UnsupportedError(
             mistake(name, "differentiable", True, "False", "steps write in place and are not recorded")

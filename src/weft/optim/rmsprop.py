@@ -17,7 +17,8 @@ class RMSprop(Optimizer):
 
     ``v = alpha * v + (1 - alpha) * g * g`` and ``p = p - lr * g / (sqrt(v) + eps)``; ``centered`` subtracts the
     square of the running mean of ``g`` from ``v``, ``momentum`` accumulates the steps, ``weight_decay * p`` is added
-    to the gradient. ``foreach`` and ``capturable`` choose among PyTorch's implementations; here is one.
+    to the gradient. ``foreach`` and ``capturable`` choose among PyTorch's implementations, and have no effect in
+    weft.
 
     >>> import weft as wf
     >>> p = wf.nn.Parameter(wf.tensor([1.0, -2.0]))

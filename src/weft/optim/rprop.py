@@ -13,11 +13,11 @@ from weft.tensors.tensor import Tensor
 
 
 class Rprop(Optimizer):
-    """Rprop, as ``torch.optim.Rprop``: for gradients of the whole data.
+    """Rprop, as ``torch.optim.Rprop``: for full-batch gradients.
 
-    The step sizes start at ``lr``. Each is multiplied by ``etas[1]`` where the gradient has the sign that it had
-    before, and by ``etas[0]`` where it has the other, and then no step is taken; they stay within ``step_sizes``.
-    ``foreach`` and ``capturable`` choose among PyTorch's implementations; here is one.
+    The step sizes are initialized to ``lr`` and clamped to ``step_sizes``. Where the gradient keeps its sign, the step
+    size is multiplied by ``etas[1]``; where the sign changes, it is multiplied by ``etas[0]`` and no step is taken.
+    ``foreach`` and ``capturable`` choose among PyTorch's implementations, and have no effect in weft.
 
     >>> import weft as wf
     >>> p = wf.nn.Parameter(wf.tensor([1.0, -2.0]))
@@ -58,7 +58,9 @@ class Rprop(Optimizer):
             for position, value in enumerate(pair):
                 number(self._name, f"{name}[{position}]", value)
         if not 0.0 < group["etas"][0] < 1.0 < group["etas"][1]:
-            raise ArgumentError(mistake(self._name, "etas", group["etas"], "one in (0, 1) and one above 1"))
+            raise ArgumentError(
+                mistake(self._name, "etas", group["etas"], "a number in (0, 1) and a number above 1")
+            )
 
     def _initial(self, group: ParamGroup, name: str) -> float:
         return float(group["lr"]) if name == "step_size" else 0.0

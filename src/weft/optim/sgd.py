@@ -17,7 +17,8 @@ class SGD(Optimizer):
 
     ``d = g + weight_decay * p``; with momentum ``b = momentum * b + (1 - dampening) * d`` (on the first step
     ``b = d``) and ``d = d + momentum * b`` with ``nesterov``, else ``d = b``; then ``p = p - lr * d``. ``maximize``
-    follows the gradient upward. ``foreach`` and ``fused`` choose among PyTorch's implementations; here is one.
+    follows the gradient upward. ``foreach`` and ``fused`` choose among PyTorch's implementations, and have no effect in
+    weft.
 
     >>> import weft as wf
     >>> p = wf.nn.Parameter(wf.tensor([1.0, 2.0]))
@@ -63,8 +64,8 @@ class SGD(Optimizer):
     def _buffers(self, group: ParamGroup) -> tuple[str, ...]:
         return ("momentum_buffer",) if group["momentum"] else ()
 
-    def _counts(self, group: ParamGroup, cohort: Cohort) -> bool:
-        """Only dampening treats the first step apart; without it the count need only tell 0 from more."""
+    def _counts_steps(self, group: ParamGroup, cohort: Cohort) -> bool:
+        """Return whether to count: dampening needs the first step's number, momentum only whether a step was taken."""
         return bool(group["momentum"]) and (bool(group["dampening"]) or not cohort.started)
 
     def _update(
@@ -100,7 +101,7 @@ class SGD(Optimizer):
         )
 
     def _saved(self, group: ParamGroup, cohort: Cohort, parameter: Tensor) -> dict[str, Any]:
-        """The momentum, ``None`` before the first step, as PyTorch has it."""
+        """Return the momentum buffer, ``None`` before the first step, as in PyTorch."""
         if not self.state[parameter]:
             return {}
         taken = cohort.started or cohort.step.item() > 0

@@ -1,8 +1,8 @@
-"""``LRScheduler``: counts steps and writes the rates that a subclass works out into the optimizer's groups.
+"""``LRScheduler``: counts steps and writes the rates that a subclass computes into the optimizer's groups.
 
-A subclass gives ``get_lr()``, in PyTorch's chainable form: from the present rates, so that what else changes them (a
-second scheduler, the user) is kept. Where there is a form in the step number alone, ``_closed_form`` gives it, for
-numbers and for traced tensors alike: in a compiled step it is part of the graph (``traced``).
+A subclass defines ``get_lr()`` in PyTorch's chainable form: from the current rates, so that changes by a second
+scheduler or by the user persist. A schedule that is a function of the step number also has ``_closed_form``, for
+numbers and traced tensors: in a compiled step it is part of the graph (``traced``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mist
 from weft.ops.registry.kinds import argument_class
 from weft.ops.registry.lazy_fronts import Checked
 from weft.optim.groups import ParamGroup
-from weft.optim.lr_scheduler.traced import follow, put_counters, trace_step
+from weft.optim.lr_scheduler.traced import follow, set_counters, trace_step
 from weft.optim.numbers import HOST, Numbers
 from weft.optim.optimizer import Optimizer
 from weft.tensors.tensor import Tensor
@@ -27,11 +27,12 @@ from weft.tensors.watch import refuse_tracing, tracing
 class LRScheduler(Checked):
     """The base of all schedules.
 
-    Building one takes step 0: the groups get their first rates, and remember the one that they came with as
-    ``"initial_lr"``. With ``last_epoch`` 0 or more the schedule goes on from there, and the groups must have it.
+    The constructor takes step 0: it writes the first rates to the groups, and saves their given rates as
+    ``"initial_lr"``. With ``last_epoch`` of 0 or more the schedule continues from that step, and the groups must have
+    ``"initial_lr"``.
 
-    In a function that ``weft.jit`` compiles, ``step()`` is part of the program: the rates come from a counter on the
-    device, with no reading back and no new compilation. Schedules by functions of the user are stepped outside.
+    In a function that ``weft.jit`` compiles, ``step()`` is part of the program: the rates are computed from a counter
+    on the device, without synchronization or recompilation. Schedules by Python functions are stepped outside of it.
 
     >>> import weft as wf
     >>> optimizer = wf.optim.SGD([wf.nn.Parameter(wf.ones(2))], lr=1.0)
@@ -46,17 +47,17 @@ class LRScheduler(Checked):
     """
 
     _unsaved: ClassVar[tuple[str, ...]] = ("optimizer",)
-    """Attributes that are no part of the state."""
-    _moving: ClassVar[frozenset[str]] = frozenset(
+    """Attributes that are not part of the state dict."""
+    _step_attributes: ClassVar[frozenset[str]] = frozenset(
         "optimizer last_epoch _step_count _last_lr _is_initial _counters _checked T_cur T_i".split()
     )
-    """Attributes that steps change; the others are built into a compiled step."""
-    _overwrites: ClassVar[bool] = False
-    """Whether a step gives rates without regard to the present ones."""
+    """Attributes that steps change; all others are constants of a compiled step."""
+    _is_absolute: ClassVar[bool] = False
+    """Whether the rates of a step do not depend on the current rates."""
     _counters: Mapping[str, Tensor] = MappingProxyType({})
-    """By device the number of steps taken, where a compiled step counts them."""
+    """The counters of compiled steps by device: the number of steps taken."""
     _checked: Any = None
-    """The options with which the present rates were found to be the formula's."""
+    """The options for which the current rates were last compared with the formula."""
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         self.optimizer = checked(self._name, optimizer)
@@ -66,7 +67,7 @@ class LRScheduler(Checked):
             elif "initial_lr" not in group:
                 raise ArgumentError(
                     mistake(self._name, f"param_groups[{position}]", "without 'initial_lr'",
-                            "one that has it, to go on from last_epoch", "load the optimizer's state first")
+                            "a group that has it, to continue from last_epoch", "load the optimizer's state first")
                 )  # fmt: skip
         self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
@@ -85,7 +86,7 @@ class LRScheduler(Checked):
         return [group["lr"] for group in self._groups]
 
     def _start(self) -> None:
-        """Step 0, in which the chainable forms keep the rates as they are."""
+        """Take step 0, in which the chainable forms do not change the rates."""
         self._step_count = 0
         self._is_initial = True
         try:
@@ -94,127 +95,124 @@ class LRScheduler(Checked):
             self._is_initial = False
 
     def get_lr(self) -> list[float]:
-        """The groups' rates for step ``last_epoch``, from the present ones; each subclass defines it."""
+        """Return the groups' rates for step ``last_epoch`` from the current rates; each subclass defines it."""
         raise UnsupportedError(f"{self._name}: get_lr is not defined, expected the subclass to define it")
 
     def get_last_lr(self) -> list[float]:
-        """The rates that the last step gave."""
+        """Return the rates of the last step."""
         return self._last_lr
 
     def step(self, epoch: int | None = None) -> None:
-        """Go on to the next step and write its rates.
-
-        With ``epoch``, which PyTorch advises against and warns of too, go to that step.
-        """
+        """Advance to the next step and write its rates; with ``epoch``, which is deprecated, set the step's number."""
         if epoch is not None:
-            self._jump(epoch)
+            self._set_epoch(epoch)
         elif tracing():
             trace_step(self)
             return
         else:
-            self._go_on()
-        self._placed()
+            self._advance()
+        self._sync_devices()
 
-    def _jump(self, epoch: int) -> None:
-        """Go to a step by its number."""
+    def _set_epoch(self, epoch: int) -> None:
+        """Set the number of the step, with a warning, and write its rates."""
         refuse_tracing(f"{self._name}.step", "give no epoch in a compiled step")
         warnings.warn(
             f"{self._name}.step: epoch={epoch} is given, which sets the number of the step; call step() without it",
             UserWarning,
             stacklevel=3,
         )
-        self._meet_groups()
+        self._include_new_groups()
         self._step_count += 1
         self.last_epoch = epoch
         self._write(self._closed_form(epoch, HOST) if self._has_form else self.get_lr())
 
-    def _placed(self) -> None:
-        """The host went on by itself: the device counts on from here, where the rates may not be the formula's."""
+    def _sync_devices(self) -> None:
+        """Set the devices' counters to the host's step, after a step on the host."""
         self._checked = None
-        put_counters(self)
+        set_counters(self)
 
-    def _meet_groups(self) -> None:
-        """Take in groups that the optimizer was given since the schedule was built: from their present rate on."""
+    def _include_new_groups(self) -> None:
+        """Include groups that were added to the optimizer since, with their current rate as the initial one."""
         for group in self._groups[len(self.base_lrs) :]:
-            self._meet(group)
-            self.base_lrs.append(self._base(group))
+            self._include(group)
+            self.base_lrs.append(self._initial_rate(group))
 
-    def _base(self, group: ParamGroup) -> float:
-        """The initial rate of a group that was added."""
-        found: float = group.setdefault("initial_lr", group["lr"])
-        return found
+    def _initial_rate(self, group: ParamGroup) -> float:
+        """Return the initial rate of an added group."""
+        rate: float = group.setdefault("initial_lr", group["lr"])
+        return rate
 
-    def _meet(self, group: ParamGroup) -> None:
-        """Extend by one group what a subclass knows of each; ``ArgumentError`` where the groups have different ones."""
+    def _include(self, group: ParamGroup) -> None:
+        """Extend a subclass's values by an added group; ``ArgumentError`` where the other groups' values differ."""
 
-    def _shared(self, argument: str, values: Sequence[Any]) -> Any:
-        """What all groups so far have, for one more."""
+    def _common(self, argument: str, values: Sequence[Any]) -> Any:
+        """Return the value that all groups have in common, for an added group."""
         if any(value != values[0] for value in values):
             raise ArgumentError(
                 mistake(f"{self._name}.step", argument, f"{len(values)} different values",
-                        f"{len(values) + 1}, as a parameter group was added", f"add one to schedule.{argument}")
+                        f"{len(values) + 1}, as a parameter group was added", f"append a value to schedule.{argument}")
             )  # fmt: skip
         return values[0]
 
-    def _go_on(self) -> None:
-        self._meet_groups()
+    def _advance(self) -> None:
+        self._include_new_groups()
         self._step_count += 1
         self.last_epoch += 1
         self._write(self.get_lr())
 
     def _follow(self) -> None:
-        """Take the step that a compiled program has taken on the device."""
+        """Take the step on the host that a compiled program has taken on the device."""
         follow(self)
 
     @property
     def _position(self) -> int:
-        """The number of the present step."""
+        """The number of the current step."""
         return self.last_epoch
 
-    def _height(self, step: Any, numbers: Numbers) -> Any:
-        """What the initial rates are multiplied by at a step, an int or traced; each subclass that can defines it."""
+    def _factor(self, step: Any, numbers: Numbers) -> Any:
+        """Return the factor of the initial rates at a step, an int or a traced tensor, where there is a formula."""
         raise UnsupportedError(
-            f"{self._name}: is part of a schedule in a compiled step, expected one whose rates are its initial rate "
-            f"times a formula of the step's number; step the whole after the call"
+            f"{self._name}: is part of a schedule in a compiled step, expected a schedule whose rates are its initial "
+            f"rate times a function of the step's number; step the combined schedule after the call"
         )
 
     _cycles_momentum: bool = False
-    """Whether steps change the momenta too."""
+    """Whether steps also change the momenta."""
 
     def _closed_momenta(self, step: Any, numbers: Numbers) -> list[Any]:
-        """The momenta of a step, one a group, where it changes them."""
+        """Return the groups' momenta at a step; empty where the schedule does not change them."""
         return []
 
     def _closed_form(self, step: Any, numbers: Numbers) -> list[Any]:
-        """The rates of a step from its number alone."""
-        height = self._height(step, numbers)
+        """Return the rates of a step as a function of its number."""
+        height = self._factor(step, numbers)
         return [base * height for base in self.base_lrs]
 
     def _restart(self) -> None:
-        """Go to step 0 where another schedule had the groups in between."""
-        self._meet_groups()
+        """Go to step 0, after another schedule has changed the rates."""
+        self._include_new_groups()
         self.last_epoch = 0
-        chained = self._has_form and not self._overwrites
+        chained = self._has_form and not self._is_absolute
         self._write(self._closed_form(0, HOST) if chained else self.get_lr())
 
     @property
     def _has_form(self) -> bool:
-        """Whether there is a form in the step number alone, of the class that says what the rates are or of a later."""
+        """Whether the rates have a closed form, defined by the class that defines ``get_lr`` or by a subclass of it."""
         rates, *forms = (
             next(place for place, kind in enumerate(type(self).__mro__) if name in vars(kind))
-            for name in ("get_lr", "_height", "_closed_form")
+            for name in ("get_lr", "_factor", "_closed_form")
         )
         base = type(self).__mro__.index(LRScheduler)
         return min(forms) < base and min(forms) <= rates
 
     @property
     def revision(self) -> Any:
-        """What a compiled step has built in; ``ArgumentError`` where a rate was set that its formula cannot know."""
-        self._meet_groups()
-        if not self._overwrites:
+        """The constants of a compiled step; ``ArgumentError`` where a rate was set that the formula does not give."""
+        self._include_new_groups()
+        if not self._is_absolute:
             for position, (group, rate) in enumerate(zip(self._groups, self._last_lr, strict=False)):
                 if group["lr"] != rate:
-                    raise self._off(position, rate)
+                    raise self._rate_error(position, rate)
         options = self._built_in()
         if options != self._checked:
             self._check_form()
@@ -222,15 +220,15 @@ class LRScheduler(Checked):
         return options
 
     def _check_form(self) -> None:
-        """``ArgumentError`` where the present rates are not the formula's: options were changed between steps."""
-        if self._overwrites:
+        """Raise ``ArgumentError`` where the current rates are not the formula's: options were changed between steps."""
+        if self._is_absolute:
             return
         for position, rate in enumerate(self._closed_form(self._position, HOST)):
             given, base = self._groups[position]["lr"], self._groups[position].get("initial_lr", 0.0)
-            if abs(given - rate) > 1e-6 * max(abs(given), abs(base)):  # rounding adds up to far less
-                raise self._off(position, rate)
+            if abs(given - rate) > 1e-6 * max(abs(given), abs(base)):  # rounding errors are far smaller
+                raise self._rate_error(position, rate)
 
-    def _off(self, position: int, rate: float) -> ArgumentError:
+    def _rate_error(self, position: int, rate: float) -> ArgumentError:
         return ArgumentError(
             mistake(f"{self._name}.step", f"the rate of param_groups[{position}]", self._groups[position]["lr"],
                     f"{rate:.6g} at step {self._position} in a compiled step, as its options say from step 0 on",
@@ -238,7 +236,7 @@ class LRScheduler(Checked):
         )  # fmt: skip
 
     def _built_in(self) -> Any:
-        moving = self._moving
+        moving = self._step_attributes
         return [
             value.copy() if isinstance(value, list | dict) else value
             for key, value in self.__dict__.items()
@@ -251,14 +249,14 @@ class LRScheduler(Checked):
         self._last_lr = self._rates()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the schedule knows, apart from the optimizer."""
+        """Return the schedule's state, without the optimizer."""
         return {key: value for key, value in self.__dict__.items() if not self._is_unsaved(key)}
 
     def _is_unsaved(self, key: str) -> bool:
         return key in self._unsaved or key in ("_counters", "_checked")
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from ``state_dict()``, this schedule's or PyTorch's; the rates are the optimizer's to restore."""
+        """Load ``state_dict()``, of weft or of PyTorch; the optimizer's state dict restores the rates."""
         if not isinstance(state_dict, Mapping):
             raise ArgumentTypeError(
                 mistake(
@@ -266,11 +264,11 @@ class LRScheduler(Checked):
                 )
             )
         self.__dict__.update({key: value for key, value in state_dict.items() if not self._is_unsaved(key)})
-        self._placed()
+        self._sync_devices()
 
 
 def checked(where: str, optimizer: Any) -> Optimizer:
-    """An optimizer."""
+    """Return the optimizer; ``ArgumentTypeError`` for other arguments."""
     if not isinstance(optimizer, Optimizer):
         raise ArgumentTypeError(
             mistake(where, "optimizer", f"a {type(optimizer).__name__}", "an Optimizer of weft")
@@ -279,19 +277,19 @@ def checked(where: str, optimizer: Any) -> Optimizer:
 
 
 def for_groups(where: str, argument: str, optimizer: Optimizer, value: Any) -> list[Any]:
-    """A value for each group: one for all, or a list of one each."""
+    """Return a list with a value for each group, from a single value or a list."""
     count = len(optimizer.param_groups)
     if not isinstance(value, list | tuple):
         return [value] * count
     if len(value) != count:
         raise ArgumentError(
-            mistake(where, argument, f"{len(value)} values", f"{count}, one a parameter group")
+            mistake(where, argument, f"{len(value)} values", f"{count}, a value for each parameter group")
         )
     return list(value)
 
 
 def whole(where: str, argument: str, value: Any, least: int = 1) -> int:
-    """A whole number of at least ``least``."""
+    """Return an int of at least ``least``; ``ArgumentTypeError`` or ``ArgumentError`` for other values."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise ArgumentTypeError(mistake(where, argument, repr(value), "a whole number"))
     if value < least:

@@ -1,4 +1,4 @@
-"""Schedules of schedules: one after another, or all at once."""
+"""Combinations of schedules: one after another, or all at once."""
 
 from __future__ import annotations
 
@@ -15,28 +15,32 @@ from weft.optim.optimizer import Optimizer
 
 
 def listed(where: str, schedulers: Iterable[Any]) -> list[LRScheduler]:
-    """The schedulers that are given; ``ArgumentTypeError`` for anything else."""
-    found = list(schedulers)
-    for position, scheduler in enumerate(found):
+    """Return the schedulers as a list; ``ArgumentTypeError`` where an element is not a scheduler."""
+    given_schedulers = list(schedulers)
+    for position, scheduler in enumerate(given_schedulers):
         if not isinstance(scheduler, LRScheduler):
             given = f"a {type(scheduler).__name__}"
             raise ArgumentTypeError(mistake(where, f"schedulers[{position}]", given, "an LRScheduler"))
-    return found
+    return given_schedulers
 
 
-class _OfSchedulers(LRScheduler):
+class _Composite(LRScheduler):
+    """The base of schedules that step others."""
+
     _unsaved: ClassVar[tuple[str, ...]] = ("optimizer", "_schedulers")
-    _moving: ClassVar[frozenset[str]] = LRScheduler._moving | {"_schedulers"}
+    _step_attributes: ClassVar[frozenset[str]] = LRScheduler._step_attributes | {"_schedulers"}
     _schedulers: list[LRScheduler]
 
-    def _take(self, optimizer: Optimizer, schedulers: Sequence[LRScheduler]) -> None:
-        """Check that the schedulers are of the optimizer and step without a metric."""
+    def _set_schedulers(self, optimizer: Optimizer, schedulers: Sequence[LRScheduler]) -> None:
+        """Set the schedulers after checking that they are of the optimizer and step without a metric."""
         self.optimizer = checked(self._name, optimizer)
         for position, scheduler in enumerate(schedulers):
             where = f"schedulers[{position}]"
             if isinstance(scheduler, ReduceLROnPlateau):
                 raise ArgumentError(
-                    mistake(self._name, where, "a ReduceLROnPlateau", "one that steps without a metric")
+                    mistake(
+                        self._name, where, "a ReduceLROnPlateau", "a schedule that steps without a metric"
+                    )
                 )
             if scheduler.optimizer is not optimizer:
                 raise ArgumentError(
@@ -45,16 +49,16 @@ class _OfSchedulers(LRScheduler):
         self._schedulers = list(schedulers)
 
     def step(self) -> None:  # type: ignore[override]
-        """Go on to the next step and write its rates."""
+        """Advance to the next step and write its rates."""
         super().step()
 
-    def _meet_groups(self) -> None:
+    def _include_new_groups(self) -> None:
         for scheduler in self._schedulers:
-            scheduler._meet_groups()
+            scheduler._include_new_groups()
 
     def _restart(self) -> None:
         raise UnsupportedError(
-            f"{self._name}: is not the first in a SequentialLR, expected it first or one level of them; "
+            f"{self._name}: is not the first in a SequentialLR, expected it first, or no nested schedules; "
             f"give its schedulers and milestones to the outer SequentialLR"
         )
 
@@ -62,14 +66,14 @@ class _OfSchedulers(LRScheduler):
         return [super()._built_in(), *(scheduler._built_in() for scheduler in self._schedulers)]
 
     def state_dict(self) -> dict[str, Any]:
-        """The state, with that of each scheduler."""
+        """Return the state, with the state of each scheduler."""
         return {
             **super().state_dict(),
             "_schedulers": [scheduler.state_dict() for scheduler in self._schedulers],
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from ``state_dict()``."""
+        """Load ``state_dict()``."""
         given = state_dict["_schedulers"]
         if len(given) != len(self._schedulers):
             raise ArgumentError(
@@ -79,11 +83,11 @@ class _OfSchedulers(LRScheduler):
         super().load_state_dict(state_dict)
         for scheduler, state in zip(self._schedulers, given, strict=True):
             scheduler.load_state_dict(state)
-        self._placed()
+        self._sync_devices()
 
 
-class SequentialLR(_OfSchedulers):
-    """One schedule after another, the next from each of ``milestones`` on, as PyTorch's of this name."""
+class SequentialLR(_Composite):
+    """Schedules one after another, each from its milestone on, as ``torch.optim.lr_scheduler.SequentialLR``."""
 
     def __init__(
         self,
@@ -95,7 +99,7 @@ class SequentialLR(_OfSchedulers):
         schedulers = listed(self._name, schedulers)
         if not schedulers:
             raise ArgumentError(mistake("SequentialLR", "schedulers", "empty", "at least one"))
-        self._take(optimizer, schedulers)
+        self._set_schedulers(optimizer, schedulers)
         if len(milestones) != len(schedulers) - 1:
             raise ArgumentError(
                 mistake("SequentialLR", "milestones", f"{len(milestones)} steps",
@@ -110,34 +114,34 @@ class SequentialLR(_OfSchedulers):
         first._start()
         self._last_lr = first.get_last_lr()
 
-    def _go_on(self) -> None:
-        """Step the schedule whose turn it is; the first step of a later one is its step 0."""
+    def _advance(self) -> None:
+        """Step the current schedule; a later schedule starts with its step 0."""
         self.last_epoch += 1
         place = bisect_right(self._milestones, self.last_epoch)
         scheduler = self._schedulers[place]
         if place > 0 and self._milestones[place - 1] == self.last_epoch:
             scheduler._restart()
         else:
-            scheduler._go_on()
+            scheduler._advance()
         self._last_lr = scheduler.get_last_lr()
 
     def _closed_form(self, step: Any, numbers: Numbers) -> list[Any]:
-        if any(isinstance(one, SequentialLR) for one in self._schedulers):
+        if any(isinstance(scheduler, SequentialLR) for scheduler in self._schedulers):
             raise UnsupportedError(
-                f"{self._name}: holds a SequentialLR in a compiled step, expected one level of them; give its "
-                f"schedulers and milestones to the outer SequentialLR"
+                f"{self._name}: contains a SequentialLR in a compiled step, expected no nesting; give its schedulers "
+                f"and milestones to the outer SequentialLR"
             )
-        for one in self._schedulers:
-            if one._cycles_momentum:
+        for scheduler in self._schedulers:
+            if scheduler._cycles_momentum:
                 raise UnsupportedError(
-                    mistake(one._name, "cycle_momentum", True, f"False in a {self._name} of a compiled step",
+                    mistake(scheduler._name, "cycle_momentum", True, f"False in a {self._name} of a compiled step",
                             "or step the schedule after the call")
                 )  # fmt: skip
         first, *later = self._schedulers
         rates = first._closed_form(step, numbers)
         for start, scheduler in zip(self._milestones, later, strict=True):
-            if isinstance(scheduler, _OfSchedulers):
-                scheduler._restart()  # which says that it cannot
+            if isinstance(scheduler, _Composite):
+                scheduler._restart()  # raises
             began = step >= start
             pairs = zip(scheduler._closed_form(step - start, numbers), rates, strict=True)
             rates = [numbers.choose(began, new, old) for new, old in pairs]
@@ -145,27 +149,30 @@ class SequentialLR(_OfSchedulers):
 
 
 def _undo(scheduler: LRScheduler) -> None:
-    """Take back the step 0 that building took."""
-    if isinstance(scheduler, _OfSchedulers):
-        for one in scheduler._schedulers:
-            _undo(one)
+    """Undo the step 0 of the constructor."""
+    if isinstance(scheduler, _Composite):
+        for inner in scheduler._schedulers:
+            _undo(inner)
     else:
         scheduler.last_epoch -= 1
 
 
-class ChainedScheduler(_OfSchedulers):
-    """Several schedules at once, each changing what the one before it gave, as PyTorch's of this name."""
+class ChainedScheduler(_Composite):
+    """Several schedules at once, each changing the rates of the previous one.
+
+    As ``torch.optim.lr_scheduler.ChainedScheduler``.
+    """
 
     def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None) -> None:
         schedulers = listed(self._name, schedulers)
         if not schedulers:
             raise ArgumentError(mistake("ChainedScheduler", "schedulers", "empty", "at least one"))
-        self._take(schedulers[0].optimizer if optimizer is None else optimizer, schedulers)
+        self._set_schedulers(schedulers[0].optimizer if optimizer is None else optimizer, schedulers)
         self._last_lr = self._rates()
 
-    def _go_on(self) -> None:
+    def _advance(self) -> None:
         for scheduler in self._schedulers:
-            scheduler._go_on()
+            scheduler._advance()
         self._last_lr = self._rates()
 
     @property
@@ -183,5 +190,5 @@ class ChainedScheduler(_OfSchedulers):
         """The initial rates."""
         return self._schedulers[0].base_lrs
 
-    def _height(self, step: Any, numbers: Numbers) -> Any:
-        return math.prod(scheduler._height(step, numbers) for scheduler in self._schedulers)
+    def _factor(self, step: Any, numbers: Numbers) -> Any:
+        return math.prod(scheduler._factor(step, numbers) for scheduler in self._schedulers)

@@ -13,7 +13,7 @@ from weft.tensors.watch import refuse_tracing
 
 
 class CosineAnnealingLR(LRScheduler):
-    """From the initial rate down to ``eta_min`` in ``T_max`` steps, and up again.
+    """Half a cosine from the initial rate down to ``eta_min`` in ``T_max`` steps, and up again.
 
     As ``torch.optim.lr_scheduler.CosineAnnealingLR``.
     """
@@ -31,12 +31,12 @@ class CosineAnnealingLR(LRScheduler):
         if self._step_count == 1 and step > 0:
             return self._closed_form(step, HOST)
         pairs = list(zip(self.base_lrs, self._rates(), strict=True))
-        if (step - 1 - self.T_max) % (2 * self.T_max) == 0:  # the cosine of the step before is -1
+        if (step - 1 - self.T_max) % (2 * self.T_max) == 0:  # the cosine of the previous step is -1
             return [rate + (base - low) * (1 - math.cos(math.pi / self.T_max)) / 2 for base, rate in pairs]
         now, before = (1 + math.cos(math.pi * at / self.T_max) for at in (step, step - 1))
         return [now / before * (rate - low) + low for _, rate in pairs]
 
-    def _height(self, step: Any, numbers: Numbers) -> Any:
+    def _factor(self, step: Any, numbers: Numbers) -> Any:
         if self.eta_min:
             raise UnsupportedError(
                 mistake(self._name, "eta_min", self.eta_min, "0 in a ChainedScheduler of a compiled step",
@@ -45,22 +45,22 @@ class CosineAnnealingLR(LRScheduler):
         return _between(0.0, 1.0, step % (2 * self.T_max), self.T_max, numbers)
 
     def _closed_form(self, step: Any, numbers: Numbers) -> list[Any]:
-        place = step % (2 * self.T_max)  # whole: the cosine is exact however many steps
+        place = step % (2 * self.T_max)  # an integer, so that the cosine is exact for any number of steps
         return [_between(self.eta_min, base, place, self.T_max, numbers) for base in self.base_lrs]
 
 
 def _between(low: float, high: float, step: Any, period: Any, numbers: Numbers) -> Any:
-    """Half a cosine from ``high`` to ``low`` in ``period`` steps."""
+    """Return the value at a step of half a cosine from ``high`` to ``low`` in ``period`` steps."""
     return low + (high - low) * (1 + numbers.cos(math.pi * numbers.real(step) / period)) / 2
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """From the initial rate down to ``eta_min`` in ``T_0`` steps, then anew in ``T_mult`` times as many, and so on.
+    """Half a cosine down to ``eta_min`` in ``T_0`` steps, then again in periods that are ``T_mult`` times longer each.
 
     As ``torch.optim.lr_scheduler.CosineAnnealingWarmRestarts``; ``step(epoch)`` takes fractions of an epoch.
     """
 
-    _overwrites: ClassVar[bool] = True
+    _is_absolute: ClassVar[bool] = True
 
     def __init__(
         self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
@@ -77,7 +77,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         return [_between(self.eta_min, base, self.T_cur, self.T_i, HOST) for base in self.base_lrs]
 
     def step(self, epoch: float | None = None) -> None:
-        """Go on to the next step, or to an epoch, which may be a fraction."""
+        """Advance to the next step, or go to ``epoch``, which may be a fraction."""
         if epoch is None:
             super().step()
             return
@@ -85,13 +85,13 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         if epoch < 0:
             raise ArgumentError(mistake(f"{self._name}.step", "epoch", epoch, "0 or more"))
         self._go_to(epoch)
-        self._placed()
+        self._sync_devices()
 
-    def _go_on(self) -> None:
+    def _advance(self) -> None:
         if self.last_epoch < 0:
             self._go_to(0)
             return
-        self._meet_groups()
+        self._include_new_groups()
         self.T_cur += 1
         if self.T_cur >= self.T_i:
             self.T_cur %= self.T_i
@@ -100,7 +100,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         self._write(self.get_lr())
 
     def _go_to(self, epoch: float) -> None:
-        self._meet_groups()
+        self._include_new_groups()
         self._place(epoch)
         self.last_epoch = math.floor(epoch)
         self._write(self.get_lr())
@@ -111,7 +111,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     def _closed_form(self, step: Any, numbers: Numbers) -> list[Any]:
         if self.T_cur != math.floor(self.T_cur):
             raise UnsupportedError(
-                mistake(self._name, "the epoch", f"{self.T_cur} into its period", "a whole one in a compiled step",
+                mistake(self._name, "the epoch", f"{self.T_cur} into its period", "an integer in a compiled step",
                         "step the schedule after the call")
             )  # fmt: skip
         if self.T_mult == 1:
@@ -126,7 +126,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         return [_between(self.eta_min, base, place, period, numbers) for base in self.base_lrs]
 
     def _place(self, epoch: float) -> None:
-        """The period that an epoch falls in, and where in it."""
+        """Set the period that contains an epoch, and the epoch's place in it."""
         if epoch < self.T_0:
             self.T_i, self.T_cur = self.T_0, epoch
         elif self.T_mult == 1:
@@ -138,10 +138,10 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
 
 def _periods(first: int, growth: int) -> list[tuple[int, int]]:
-    """Length and beginning of the periods after the first one, as far as a counter of 32 bits goes."""
-    found, length, start = [], first, first
+    """Return length and start of the periods after the first, up to the range of a 32-bit counter."""
+    periods, length, start = [], first, first
     while start < 1 << 31:
         length *= growth
-        found.append((length, start))
+        periods.append((length, start))
         start += length
-    return found
+    return periods

@@ -15,7 +15,7 @@ from weft.optim.optimizer import Optimizer
 
 
 def _uses_beta1(where: str, optimizer: Optimizer) -> bool:
-    """Whether momentum is the first of ``betas``; an error where the optimizer has neither."""
+    """Return whether the momentum is the first of ``betas``; ``ArgumentError`` where the optimizer has no momentum."""
     if not {"momentum", "betas"} & set(optimizer.defaults):
         raise ArgumentError(
             mistake(
@@ -43,18 +43,18 @@ SCALES: dict[str, tuple[str, Callable[[float, float], float]]] = {
     "triangular2": ("cycle", lambda gamma, x: 1 / 2.0 ** (x - 1)),
     "exp_range": ("iterations", lambda gamma, x: gamma**x),
 }
-"""For each mode of ``CyclicLR`` what its scale depends on, and the scale."""
+"""For each mode of ``CyclicLR`` the variable of its scale, and the scale as a function of gamma and the variable."""
 
 
 class CyclicLR(LRScheduler):
-    """Up from ``base_lr`` to ``max_lr`` and down again, cycle after cycle, and momentum the other way round.
+    """Cycles of the rate from ``base_lr`` up to ``max_lr`` and down again; momentum cycles the opposite way.
 
-    As ``torch.optim.lr_scheduler.CyclicLR``: the height of a cycle is that of ``mode``, or of ``scale_fn`` of the
-    cycle's number or of the step's (``scale_mode``).
+    As ``torch.optim.lr_scheduler.CyclicLR``: ``mode`` determines the height of a cycle, or ``scale_fn``, a function of
+    the cycle's or the step's number (``scale_mode``).
     """
 
     _unsaved: ClassVar[tuple[str, ...]] = ("optimizer", "_scale_fn_custom")
-    _overwrites: ClassVar[bool] = True
+    _is_absolute: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -98,24 +98,24 @@ class CyclicLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
         self.base_lrs = base_lrs
 
-    def _meet(self, group: ParamGroup) -> None:
-        self.max_lrs.append(self._shared("max_lrs", self.max_lrs))
+    def _include(self, group: ParamGroup) -> None:
+        self.max_lrs.append(self._common("max_lrs", self.max_lrs))
         if self.cycle_momentum:
-            self.base_momentums.append(self._shared("base_momentums", self.base_momentums))
-            self.max_momentums.append(self._shared("max_momentums", self.max_momentums))
+            self.base_momentums.append(self._common("base_momentums", self.base_momentums))
+            self.max_momentums.append(self._common("max_momentums", self.max_momentums))
 
-    def _base(self, group: ParamGroup) -> float:
+    def _initial_rate(self, group: ParamGroup) -> float:
         group.setdefault("initial_lr", group["lr"])
-        return float(self._shared("base_lrs", self.base_lrs))
+        return float(self._common("base_lrs", self.base_lrs))
 
     def scale_fn(self, x: float) -> float:
-        """The height of a cycle."""
+        """Return the scale of a cycle's height."""
         if self._scale_fn_custom is not None:
             return self._scale_fn_custom(x)
         return SCALES[self.mode][1](self.gamma, x)
 
     def get_lr(self) -> list[float]:
-        """The rates of this step; the momenta are set."""
+        """Return the rates of this step, and set the momenta."""
         cycle = math.floor(1 + self.last_epoch / self.total_size)
         x = 1.0 + self.last_epoch / self.total_size - cycle
         height = x / self.step_ratio if x <= self.step_ratio else (x - 1) / (self.step_ratio - 1)
@@ -132,16 +132,16 @@ class CyclicLR(LRScheduler):
         return self.cycle_momentum
 
     def _scaled_height(self, step: Any, numbers: Numbers) -> Any:
-        """How far up the cycle is at a step, between 0 and 1."""
+        """Return the height in the cycle at a step, between 0 and 1."""
         if self._scale_fn_custom is not None:
             raise UnsupportedError(
-                mistake(self._name, "scale_fn", "a function", "one of the modes in a compiled step",
+                mistake(self._name, "scale_fn", "a function", "a mode in a compiled step",
                         "step the schedule after the call")
             )  # fmt: skip
         period = math.floor(self.total_size)
         if period != self.total_size:
             raise UnsupportedError(
-                mistake(self._name, "the length of a cycle", self.total_size, "whole in a compiled step")
+                mistake(self._name, "the length of a cycle", self.total_size, "an integer in a compiled step")
             )
         cycle, x = 1 + step // period, numbers.real(step % period) / period
         down = (x - 1) / (self.step_ratio - 1) if self.step_ratio < 1 else 0.0
@@ -161,37 +161,37 @@ class CyclicLR(LRScheduler):
         return [high - (high - low) * height for low, high in bounds]
 
     def state_dict(self) -> dict[str, Any]:
-        """The state; a function for the scale is not saved, a callable object by its attributes."""
-        own = self._scale_fn_custom
-        kept = None if own is None or isinstance(own, FunctionType) else dict(own.__dict__)
-        return {**super().state_dict(), "_scale_fn_custom": kept}
+        """Return the state; a function for the scale is not saved, a callable object is by its attributes."""
+        scale = self._scale_fn_custom
+        saved = None if scale is None or isinstance(scale, FunctionType) else dict(scale.__dict__)
+        return {**super().state_dict(), "_scale_fn_custom": saved}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from ``state_dict()``."""
+        """Load ``state_dict()``."""
         super().load_state_dict(state_dict)
-        kept = state_dict.get("_scale_fn_custom")
-        if kept is not None and self._scale_fn_custom is not None:
-            self._scale_fn_custom.__dict__.update(kept)
+        saved = state_dict.get("_scale_fn_custom")
+        if saved is not None and self._scale_fn_custom is not None:
+            self._scale_fn_custom.__dict__.update(saved)
 
 
 ANNEALING: dict[str, Callable[[Any, Any, Any, Numbers], Any]] = {
     "cos": lambda start, end, part, numbers: end + (start - end) / 2.0 * (numbers.cos(math.pi * part) + 1),
     "linear": lambda start, end, part, numbers: (end - start) * part + start,
 }
-"""Ways from one value to another."""
+"""The annealing functions from a start to an end, by the part of the phase in [0, 1]."""
 
 _Phase = tuple[float, str, str, str, str]
 
 
 class OneCycleLR(LRScheduler):
-    """Up to ``max_lr`` and down to nearly 0 in one cycle of all steps, and momentum the other way round.
+    """A single cycle of the rate over all steps, up to ``max_lr`` and down to nearly 0; momentum moves inversely.
 
-    As ``torch.optim.lr_scheduler.OneCycleLR``: the first rate is ``max_lr / div_factor``, the last that divided by
-    ``final_div_factor``; the rise takes ``pct_start`` of the steps, which are ``total_steps``, or ``epochs`` times
-    ``steps_per_epoch``. Stepping beyond them raises ``ArgumentError``.
+    As ``torch.optim.lr_scheduler.OneCycleLR``: the first rate is ``max_lr / div_factor``, the last rate is the first
+    divided by ``final_div_factor``. The rise takes the fraction ``pct_start`` of the steps, which are ``total_steps``,
+    or ``epochs`` times ``steps_per_epoch``. Further steps raise ``ArgumentError``.
     """
 
-    _overwrites: ClassVar[bool] = True
+    _is_absolute: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -234,17 +234,17 @@ class OneCycleLR(LRScheduler):
                 group["min_lr"] = group["initial_lr"] / final_div_factor
         super().__init__(optimizer, last_epoch)
 
-    def _meet(self, group: ParamGroup) -> None:
+    def _include(self, group: ParamGroup) -> None:
         names = ["initial_lr", "max_lr", "min_lr"]
         if self.cycle_momentum:
             names += ["base_momentum", "max_momentum"]
         known = self._groups[: len(self.base_lrs)]
         for name in names:
             if name not in group:
-                group[name] = self._shared(name, [other[name] for other in known])
+                group[name] = self._common(name, [other[name] for other in known])
 
     def get_lr(self) -> list[float]:
-        """The rates of this step; the momenta are set."""
+        """Return the rates of this step, and set the momenta."""
         step, phases = self.last_epoch, self._schedule_phases
         if step > self.total_steps:
             raise ArgumentError(
@@ -279,18 +279,21 @@ class OneCycleLR(LRScheduler):
     def _closed_momenta(self, step: Any, numbers: Numbers) -> list[Any]:
         return self._along(step, "momentum", numbers) if self.cycle_momentum else []
 
-    def _along(self, step: Any, what: str, numbers: Numbers) -> list[Any]:
-        """Each group's rate or momentum at a step: that of the phase that the step lies in."""
+    def _along(self, step: Any, quantity: str, numbers: Numbers) -> list[Any]:
+        """Return each group's ``"lr"`` or ``"momentum"`` at a step, in the phase that contains the step."""
         anneal, ends = ANNEALING[self._anneal_func_type], [0.0]
         ends += [phase["end_step"] for phase in self._schedule_phases]
         values: list[Any] = []
         for at, phase in reversed(list(enumerate(self._schedule_phases))):
             part = (numbers.real(step) - ends[at]) / (ends[at + 1] - ends[at])
-            bounds = [(group[phase[f"start_{what}"]], group[phase[f"end_{what}"]]) for group in self._groups]
+            bounds = [
+                (group[phase[f"start_{quantity}"]], group[phase[f"end_{quantity}"]]) for group in self._groups
+            ]
             here = [anneal(*pair, part, numbers) for pair in bounds]
             inside = step <= math.floor(ends[at + 1])
             values = [
-                numbers.choose(inside, own, later) for own, later in zip(here, values or here, strict=True)
+                numbers.choose(inside, value, later)
+                for value, later in zip(here, values or here, strict=True)
             ]
         return values
 
@@ -306,7 +309,7 @@ def _total(total_steps: Any, epochs: Any, steps_per_epoch: Any) -> int:
 
 
 def _phases(total: int, rise: float, three: bool) -> list[dict[str, Any]]:
-    """Where each phase ends, and between which of a group's values rate and momentum go in it."""
+    """Return each phase: its last step, and the group's options between which rate and momentum are annealed."""
     top, low = "max_momentum", "base_momentum"
     rows: list[_Phase] = [(rise * total - 1, "initial_lr", "max_lr", top, low)]
     if three:

@@ -1,4 +1,4 @@
-"""Schedules that multiply the rate by a factor: at every step, at milestones, or up to a last step."""
+"""Schedules that multiply the rate by a factor: at every step, at milestones, or until a last step."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from weft.optim.optimizer import Optimizer
 Factor = Callable[[int], float]
 
 
-class _OfFunctions(LRScheduler):
-    """A schedule by the user's functions, one a group; the state holds those that are objects with attributes."""
+class _FunctionSchedule(LRScheduler):
+    """A schedule by a function for each group; the state dict has those that are callable objects with attributes."""
 
     _unsaved: ClassVar[tuple[str, ...]] = ("optimizer", "lr_lambdas")
 
@@ -34,25 +34,25 @@ class _OfFunctions(LRScheduler):
                 )
         super().__init__(optimizer, last_epoch)
 
-    def _meet(self, group: ParamGroup) -> None:
+    def _include(self, group: ParamGroup) -> None:
         if len(self.lr_lambdas) == len(self.base_lrs):
-            self.lr_lambdas.append(self._shared("lr_lambdas", self.lr_lambdas))
+            self.lr_lambdas.append(self._common("lr_lambdas", self.lr_lambdas))
 
     def state_dict(self) -> dict[str, Any]:
-        """The state; functions are not saved, callable objects by their attributes."""
-        kept = [None if isinstance(f, FunctionType) else dict(f.__dict__) for f in self.lr_lambdas]
-        return {**super().state_dict(), "lr_lambdas": kept}
+        """Return the state; functions are not saved, callable objects are by their attributes."""
+        saved = [None if isinstance(f, FunctionType) else dict(f.__dict__) for f in self.lr_lambdas]
+        return {**super().state_dict(), "lr_lambdas": saved}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from ``state_dict()``."""
+        """Load ``state_dict()``."""
         super().load_state_dict(state_dict)
-        for function, kept in zip(self.lr_lambdas, state_dict["lr_lambdas"], strict=True):
-            if kept is not None:
-                function.__dict__.update(kept)
+        for function, saved in zip(self.lr_lambdas, state_dict["lr_lambdas"], strict=True):
+            if saved is not None:
+                function.__dict__.update(saved)
 
 
-class LambdaLR(_OfFunctions):
-    """The initial rate times ``lr_lambda(step)``; one function, or a list of one a group.
+class LambdaLR(_FunctionSchedule):
+    """The initial rate times ``lr_lambda(step)``: a function, or a list with a function for each group.
 
     As ``torch.optim.lr_scheduler.LambdaLR``.
     """
@@ -63,7 +63,7 @@ class LambdaLR(_OfFunctions):
         return [base * function(self.last_epoch) for function, base in pairs]
 
 
-class MultiplicativeLR(_OfFunctions):
+class MultiplicativeLR(_FunctionSchedule):
     """The rate times ``lr_lambda(step)`` at each step, as ``torch.optim.lr_scheduler.MultiplicativeLR``."""
 
     def get_lr(self) -> list[float]:
@@ -90,7 +90,7 @@ class StepLR(LRScheduler):
             return self._rates()
         return [rate * self.gamma for rate in self._rates()]
 
-    def _height(self, step: Any, numbers: Numbers) -> Any:
+    def _factor(self, step: Any, numbers: Numbers) -> Any:
         return self.gamma ** numbers.real(step // self.step_size)
 
 
@@ -112,7 +112,7 @@ class MultiStepLR(LRScheduler):
             return self._rates()
         return [rate * self.gamma ** self.milestones[self.last_epoch] for rate in self._rates()]
 
-    def _height(self, step: Any, numbers: Numbers) -> Any:
+    def _factor(self, step: Any, numbers: Numbers) -> Any:
         passed = sum(numbers.real(step >= milestone) * count for milestone, count in self.milestones.items())
         return self.gamma**passed
 
@@ -137,7 +137,7 @@ class ConstantLR(LRScheduler):
             return self._rates()
         return [rate * (1.0 / self.factor) for rate in self._rates()]
 
-    def _height(self, step: Any, numbers: Numbers) -> Any:
+    def _factor(self, step: Any, numbers: Numbers) -> Any:
         return numbers.choose(step >= self.total_iters, 1.0, self.factor)
 
 
@@ -174,7 +174,7 @@ class LinearLR(LRScheduler):
         before = self.total_iters * self.start_factor + (self.last_epoch - 1) * rise
         return [rate * (1.0 + rise / before) for rate in self._rates()]
 
-    def _height(self, step: Any, numbers: Numbers) -> Any:
+    def _factor(self, step: Any, numbers: Numbers) -> Any:
         rise = (self.end_factor - self.start_factor) / max(self.total_iters, 1)
         return self.start_factor + rise * numbers.real(numbers.least(step, self.total_iters))
 
@@ -190,7 +190,7 @@ class ExponentialLR(LRScheduler):
         """The rates of this step."""
         return self._rates() if self._is_initial else [rate * self.gamma for rate in self._rates()]
 
-    def _height(self, step: Any, numbers: Numbers) -> Any:
+    def _factor(self, step: Any, numbers: Numbers) -> Any:
         return self.gamma ** numbers.real(step)
 
 
@@ -215,6 +215,6 @@ class PolynomialLR(LRScheduler):
         before = 1.0 - (self.last_epoch - 1) / self.total_iters
         return [rate * (left / before) ** self.power for rate in self._rates()]
 
-    def _height(self, step: Any, numbers: Numbers) -> Any:
-        left = self.total_iters - numbers.least(step, self.total_iters)  # whole: exact however many steps
+    def _factor(self, step: Any, numbers: Numbers) -> Any:
+        left = self.total_iters - numbers.least(step, self.total_iters)  # an integer, so exact for any step
         return (numbers.real(left) / self.total_iters) ** self.power

@@ -14,10 +14,11 @@ from weft.tensors.watch import refuse_tracing
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """The rate times ``factor`` after ``patience`` steps without a better metric, as PyTorch's of this name.
+    """The rate times ``factor`` after ``patience`` steps without a better metric.
 
-    Better is lower (``mode="min"``) or higher by more than ``threshold``, of the best value (``"rel"``) or as it is
-    (``"abs"``). After a reduction ``cooldown`` steps are not counted; no rate goes below ``min_lr``.
+    As ``torch.optim.lr_scheduler.ReduceLROnPlateau``. A better metric is lower (``mode="min"``) or higher (``"max"``)
+    by more than ``threshold``, relative to the best value (``"rel"``) or absolute (``"abs"``). After a reduction
+    ``cooldown`` steps are not counted. No rate falls below ``min_lr``.
     """
 
     _unsaved: ClassVar[tuple[str, ...]] = ("optimizer",)
@@ -64,13 +65,13 @@ class ReduceLROnPlateau(LRScheduler):
 
     @property
     def in_cooldown(self) -> bool:
-        """Whether steps are not counted yet after a reduction."""
+        """Whether the cooldown after a reduction lasts, in which steps are not counted."""
         return self.cooldown_counter > 0
 
     def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
-        """Take the metric of a step, a number or a tensor of one element, and reduce the rates where it is time.
+        """Take the metric of a step, a number or a tensor of one element, and reduce the rates where they are due.
 
-        ``epoch`` sets the number of the step, as in other schedules.
+        ``epoch``, which is deprecated, sets the number of the step.
         """
         refuse_tracing("ReduceLROnPlateau.step", "step the schedule after the call")
         current = float(metrics)
@@ -109,7 +110,7 @@ class ReduceLROnPlateau(LRScheduler):
             if self.default_min_lr is None:
                 raise ArgumentError(
                     mistake(f"{self._name}.step", "min_lrs", f"{len(self.min_lrs)} values",
-                            f"{len(self._groups)}, one a parameter group", "set min_lrs after adding a group")
+                            f"{len(self._groups)}, one for each parameter group", "set min_lrs after adding a group")
                 )  # fmt: skip
             self.min_lrs = [self.default_min_lr] * len(self._groups)
         for group, least in zip(self._groups, self.min_lrs, strict=True):
@@ -118,6 +119,6 @@ class ReduceLROnPlateau(LRScheduler):
                 group["lr"] = rate
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from ``state_dict()``."""
+        """Load ``state_dict()``."""
         super().load_state_dict(state_dict)
         self.mode_worse = math.inf if self.mode == "min" else -math.inf

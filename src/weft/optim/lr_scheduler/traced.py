@@ -1,13 +1,15 @@
-"""Schedules in a compiled step: the device counts the steps and works the rates out from its counter.
+"""Schedules in a compiled step: the device counts the steps and computes the rates from its counter.
 
-A traced ``schedule.step()`` adds nodes to the graph: one to the counter, and the schedule's formula of it into the
-tensors that the optimizer's kernels read. Nothing is read back: after each run of the program the host takes the same
-step in its own numbers, so that ``group["lr"]``, ``get_last_lr()`` and ``state_dict()`` are as in the eager run.
+A traced ``schedule.step()`` adds nodes to the graph: they increase the counter, and write the schedule's formula of it
+to the tensors that the optimizer's kernels read. The host does not read the device: after each run of the program it
+takes the same step in its own numbers, so that ``group["lr"]``, ``get_last_lr()`` and ``state_dict()`` are those of an
+eager run.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 from weakref import ReferenceType, ref
 
 from weft import dtypes
@@ -15,26 +17,59 @@ from weft.autograd import no_grad
 from weft.errors import UnsupportedError, mistake
 from weft.ops import OPS, bind, interpreter_stack
 from weft.ops.registry.interpreters import executing
-from weft.optim.groups import following
-from weft.optim.numbers import Traced
+from weft.optim.groups import ParamGroup, following
+from weft.optim.numbers import Numbers, Traced
+from weft.optim.optimizer import Optimizer
 from weft.tensors.tensor import Tensor, tensor
 from weft.tensors.watch import Retrace, watcher
 
-if TYPE_CHECKING:
-    from weft.optim.lr_scheduler.base import LRScheduler
+
+class TraceableSchedule(Protocol):
+    """The part of ``LRScheduler`` that a traced step needs; ``LRScheduler`` documents its members."""
+
+    optimizer: Optimizer
+    _counters: Mapping[str, Tensor]
+
+    @property
+    def revision(self) -> Any:
+        """See ``LRScheduler``."""
+
+    @property
+    def _name(self) -> str: ...
+
+    @property
+    def _groups(self) -> list[ParamGroup]: ...
+
+    @property
+    def _position(self) -> int: ...
+
+    @property
+    def _has_form(self) -> bool: ...
+
+    @property
+    def _cycles_momentum(self) -> bool: ...
+
+    def _closed_form(self, step: Any, numbers: Numbers) -> list[Any]: ...
+
+    def _closed_momenta(self, step: Any, numbers: Numbers) -> list[Any]: ...
+
+    def _advance(self) -> None: ...
+
+    def _follow(self) -> None: ...
 
 
-def trace_step(schedule: LRScheduler) -> None:
-    """Put a step of the schedule into the graph that is traced; the host follows after each run of it."""
+def trace_step(schedule: TraceableSchedule) -> None:
+    """Add a step of the schedule to the traced graph; the host follows after each run."""
     if not schedule._has_form:
         raise UnsupportedError(
-            f"{schedule._name}.step: is called while a function is traced, expected a schedule that is a formula of "
-            f"the step's number, as LinearLR, CosineAnnealingLR, StepLR or SequentialLR of such; step it after the call"
+            f"{schedule._name}.step: is called while a function is traced, expected a schedule that is a function of "
+            f"the step's number, as LinearLR, CosineAnnealingLR, StepLR or a SequentialLR of these; step it after the "
+            f"call"
         )
     refuse_second(schedule)
-    _ = schedule.revision  # which says where the rates are not the formula's
+    _ = schedule.revision  # raises where the rates are not the formula's
     rates = [
-        (at, name, one) for at, group in enumerate(schedule._groups) for name, one in group.rates.items()
+        (at, name, rate) for at, group in enumerate(schedule._groups) for name, rate in group.rates.items()
     ]
     if not rates:
         return
@@ -48,20 +83,20 @@ def trace_step(schedule: LRScheduler) -> None:
             bind(OPS["add"], counter, 1, into=(counter,))
             here = [(at, rate) for at, name, rate in rates if name == device]
             numbers = Traced(here[0][1].dtype, device)
-            found = schedule._closed_form(counter, numbers)
+            values = schedule._closed_form(counter, numbers)
             for at, rate in here:
-                _put(rate, found[at])
+                _write(rate, values[at])
             for group, momentum in zip(
                 schedule._groups, schedule._closed_momenta(counter, numbers), strict=False
             ):
                 for (_, name), (target, formula) in group.numbers.items():
                     if name == device:
-                        _put(target, formula(momentum, numbers))
+                        _write(target, formula(momentum, numbers))
 
 
-def _prepare(schedule: LRScheduler, devices: set[str]) -> None:
-    """Make the counters; what is made in a trace is no state of it, so that it starts again."""
-    waiting = [] if not schedule._cycles_momentum else [one for one in schedule._groups if not one.cycled]
+def _prepare(schedule: TraceableSchedule, devices: set[str]) -> None:
+    """Create the counters outside of the trace, as state of the program, and start the trace again."""
+    waiting = [group for group in schedule._groups if not group.cycled] if schedule._cycles_momentum else []
     if schedule._cycles_momentum and not {"momentum", "betas"} & set(schedule.optimizer.scheduled):
         optimizer = type(schedule.optimizer).__name__
         raise UnsupportedError(
@@ -79,34 +114,34 @@ def _prepare(schedule: LRScheduler, devices: set[str]) -> None:
     raise Retrace
 
 
-def _put(target: Tensor, value: Any) -> None:
+def _write(target: Tensor, value: Any) -> None:
     if isinstance(value, Tensor):
         target.copy_(value)
     else:
         target.fill_(value)
 
 
-def refuse_second(schedule: LRScheduler) -> None:
-    """``UnsupportedError`` where another schedule wrote the rates in the same trace: the last one would win."""
+def refuse_second(schedule: TraceableSchedule) -> None:
+    """Raise ``UnsupportedError`` where another schedule wrote the rates in the same trace, and would be overwritten."""
     trace = ref(interpreter_stack()[0])
     for group in schedule._groups:
         known: tuple[ReferenceType[Any], ReferenceType[Any]] | None = group.stepped
         if known is not None and known[0]() is trace() and known[1]() is not schedule:
             raise UnsupportedError(
-                f"{schedule._name}.step: another schedule steps the same optimizer in a compiled step, expected one; "
-                f"use ChainedScheduler or SequentialLR for both"
+                f"{schedule._name}.step: another schedule steps the same optimizer in a compiled step, expected a "
+                f"single one; use ChainedScheduler or SequentialLR for both"
             )
         group.stepped = (trace, ref(schedule))
 
 
-def follow(schedule: LRScheduler) -> None:
-    """Take a step in the host's numbers that the device has taken."""
+def follow(schedule: TraceableSchedule) -> None:
+    """Take the step in the host's numbers that the device has taken."""
     with following():
-        schedule._go_on()
+        schedule._advance()
 
 
-def put_counters(schedule: LRScheduler) -> None:
-    """Tell the device the number of the present step, where a compiled step counts on from it."""
+def set_counters(schedule: TraceableSchedule) -> None:
+    """Write the number of the current step to the counters of compiled steps."""
     with no_grad():
         for counter in schedule._counters.values():
             counter.fill_(schedule._position)
