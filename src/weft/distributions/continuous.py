@@ -131,7 +131,7 @@ class Uniform(Distribution):
         return self.low + _drawn(rand, self._extended_shape(sample_shape), self.low) * (self.high - self.low)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """The logarithm of the density at a value; a value outside raises ``ArgumentError``, unchecked it gives -inf."""
+        """The logarithm of the density at a value; a value outside raises ``ArgumentError``, or gives -inf."""
         self._checked_value(value)
         self._check("value", (value >= self.low).logical_and(value <= self.high), "between low and high")
         inside = (value >= self.low).logical_and(value < self.high)
