@@ -114,7 +114,7 @@ def test_memory_grows_with_the_size_and_not_its_square(
         seeds = [wf.ones_like(part) for part in parts]
         sizes: list[int] = []
         with monkeypatch.context() as patched:
-            patched.setattr(base, "born", lambda storage: sizes.append(storage.size))
+            patched.setattr(base, "allocation_hook", lambda storage: sizes.append(storage.size))
             wf.autograd.backward(parts, seeds)
         assert x.grad is not None
         return sum(sizes)

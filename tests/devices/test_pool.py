@@ -24,7 +24,7 @@ class Host:
         self.broken = 0
         self.freed: list[int] = []
         self.pool = Pool(self, self.create, self.destroy, largest)  # type: ignore[arg-type]
-        self.release, self.storage_gone = self.pool.release, self.pool.storage_gone
+        self.release, self.storage_disposed = self.pool.release, self.pool.storage_disposed
 
     def create(self, size: int) -> bytearray:
         if self.broken:

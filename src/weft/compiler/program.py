@@ -217,10 +217,10 @@ class CompiledProgram:
             )
         made = iter(self._execute([given[at] for at in self._positions], [given[at] for at in self._taken]))
         fate = f"donated to {call()}; use the result of that call, or do not donate the tensor"
-        reused = {at: given[at].hand_over(fate) for at in self._donated}
+        reused = {at: given[at].donate(fate) for at in self._donated}
         for at in self._donated:
             if not originals[at]._data.storage.disposed:  # the program got a copy
-                originals[at]._data.storage.hand_over(fate)
+                originals[at]._data.storage.donate(fate)
         results = [
             output.wrap(next(made) if source is None else reused[source])
             for output, source in zip(self._outputs, self._sources, strict=True)

@@ -23,7 +23,7 @@ from weft.errors import ArgumentTypeError, DisposedError, UnsupportedError
 from weft.plan import Plan
 from weft.target import Choices, KernelSpec, TargetProfile
 
-born: Callable[[Storage], None] | None = None
+allocation_hook: Callable[[Storage], None] | None = None
 """A hook, called with every new storage where it is set: the leak report records the allocating line with it."""
 
 
@@ -61,9 +61,8 @@ class Buffer:
         self.size = size
         self.address: int | None = getattr(handle, "address", None)
         self.references = 0  # storages in this buffer; at zero the device takes the memory back
-        self.used = (
-            -1
-        )  # the size of its only storage where the pool made the buffer for that storage, else -1
+        # the size of its only storage, where the pool made the buffer for that storage alone, else -1
+        self.used = -1
 
 
 class Storage:
@@ -74,9 +73,9 @@ class Storage:
     address of the first byte; ``None`` after ``dispose()`` and on devices whose memory the host does not see.
     """
 
-    __slots__ = ("__weakref__", "_buffer", "_fate", "address", "device", "offset", "size", "version")
+    __slots__ = ("__weakref__", "_buffer", "_reason", "address", "device", "offset", "size", "version")
 
-    _fate: str  # why the memory is gone, for the error message; absent while the storage is usable
+    _reason: str  # why the memory is gone, for the error message; absent while the storage is usable
 
     def __init__(self, device: Device, buffer: Buffer, offset: int, size: int) -> None:
         if type(offset) is not int or type(size) is not int:
@@ -90,15 +89,15 @@ class Storage:
         self.address = None if buffer.address is None else buffer.address + offset
         self.size = size
         self.version = 0
-        if born is not None:
-            born(self)
+        if allocation_hook is not None:
+            allocation_hook(self)
 
     @property
     def buffer(self) -> Buffer:
         """The buffer in which this storage lies now; raises ``DisposedError`` after ``dispose()``."""
         if self._buffer is None:
-            fate = getattr(self, "_fate", "disposed; create the tensor anew")
-            raise DisposedError(f"this tensor's storage on {self.device.name} was {fate}")
+            reason = getattr(self, "_reason", "disposed; create the tensor anew")
+            raise DisposedError(f"this tensor's storage on {self.device.name} was {reason}")
         return self._buffer
 
     @property
@@ -120,17 +119,22 @@ class Storage:
         if buffer is not None:
             self._buffer = self.address = None
             buffer.used = -1  # the next line does the accounting
-            self.device.storage_gone(self.size)
+            self.device.storage_disposed(self.size)
             self._leave(buffer)
 
-    def hand_over(self, fate: str) -> Storage:
-        """Return a new storage on the same bytes; this storage is disposed, and its errors say ``fate``."""
-        heir = object.__new__(Storage)
-        heir.device, heir.offset, heir.size, heir.version = self.device, self.offset, self.size, self.version
-        heir._buffer, heir.address = self.buffer, self.address
+    def donate(self, reason: str) -> Storage:
+        """Return a new storage on the same bytes; this storage is disposed, and its errors say ``reason``."""
+        donated = object.__new__(Storage)
+        donated.device, donated.offset, donated.size, donated.version = (
+            self.device,
+            self.offset,
+            self.size,
+            self.version,
+        )
+        donated._buffer, donated.address = self.buffer, self.address
         self._buffer = self.address = None
-        self._fate = fate
-        return heir
+        self._reason = reason
+        return donated
 
     def _leave(self, buffer: Buffer) -> None:
         buffer.references -= 1
@@ -264,7 +268,7 @@ class Device(ABC):
         """Take back a buffer without storages; it is kept for reuse, or freed."""
 
     @abstractmethod
-    def storage_gone(self, size: int) -> None:
+    def storage_disposed(self, size: int) -> None:
         """Account for a storage that was disposed."""
 
     @abstractmethod

@@ -29,7 +29,7 @@ def running(op: str) -> Iterator[None]:
         _op.name = before
 
 
-def carried_out(steps: Iterator[tuple[Dispatch, int]]) -> Iterator[tuple[Dispatch, int]]:
+def attributed(steps: Iterator[tuple[Dispatch, int]]) -> Iterator[tuple[Dispatch, int]]:
     """Yield the same steps; until the next step is taken, events of this thread belong to the step's dispatch."""
     try:
         for step in steps:
@@ -39,7 +39,7 @@ def carried_out(steps: Iterator[tuple[Dispatch, int]]) -> Iterator[tuple[Dispatc
         _op.dispatch = None
 
 
-def event(device: str, spec: KernelSpec, ranges: Sequence[Range], groups: tuple[int, int, int]) -> Event:
+def make_event(device: str, spec: KernelSpec, ranges: Sequence[Range], groups: tuple[int, int, int]) -> Event:
     """Return the event of a dispatch that is about to be recorded."""
     held = {(id(range_.buffer), range_.offset): range_.size for range_ in ranges}
     return Event(

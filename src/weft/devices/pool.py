@@ -113,8 +113,8 @@ class Pool:
         storage.address = buffer.address
         storage.size = buffer.used = size
         buffer.references = 1
-        if base.born is not None:
-            base.born(storage)
+        if base.allocation_hook is not None:
+            base.allocation_hook(storage)
         return storage
 
     def _reuse_last(self, size: int) -> Buffer | None:
@@ -177,11 +177,11 @@ class Pool:
             return self._take(size)
 
     def release(self, buffer: Buffer) -> None:
-        """Take back a buffer whose storages were counted by ``storage_gone``; safe in finalisers."""
+        """Take back a buffer whose storages were counted by ``storage_disposed``; safe in finalisers."""
         buffer.used = -1
         self._returned.append(buffer)
 
-    def storage_gone(self, size: int) -> None:
+    def storage_disposed(self, size: int) -> None:
         """Count a disposed storage; safe in finalisers."""
         self._returned.append(size)
 

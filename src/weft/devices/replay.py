@@ -11,7 +11,7 @@ from typing import Any
 
 from weft.devices.base import Device, Range, Span, Storage
 from weft.devices.counts import counted
-from weft.devices.events import carried_out
+from weft.devices.events import attributed
 from weft.errors import ArgumentError, DeviceError, DisposedError, mistake
 from weft.plan import ALIGNMENT, Branch, Dispatch, Loop, Place, Plan, PlanStep, Space, tests
 
@@ -69,9 +69,8 @@ class Replay:
             if device.observers:
                 self._one_by_one(inputs, states, outputs)
                 return outputs
-            if (
-                device.before_call is not None
-            ):  # all calls before the first kernel: a failure leaves the states intact
+            if device.before_call is not None:
+                # all calls before the first kernel: a failure leaves the states intact
                 for _ in range(self._count):
                     device.before_call("dispatch")
             self._replay(inputs, states, outputs)
@@ -110,7 +109,7 @@ class Replay:
             storage, offset = self._storage_of(place, inputs, states, outputs)
             return bool(self.device.read(storage, offset, 1)[0])
 
-        for dispatch, number in carried_out(unrolled(self.plan.steps, test)):
+        for dispatch, number in attributed(unrolled(self.plan.steps, test)):
             self.device.dispatch_kernel(
                 dispatch.spec,
                 [bound[place] for place in dispatch.places],

@@ -306,9 +306,8 @@ class Emitter:
                 texts[0], amount if width == 1 else f"{type_name(dtypes.uint32, width)}({amount})"
             )
         if node.function == "ne" and given[0].kind == "float" and node.args[0] is node.args[1]:
-            return call_text(
-                self.declarations, "isnan", given[:1], texts[:1], width
-            )  # by bits: compilers fold x != x
+            # by bits: compilers fold x != x
+            return call_text(self.declarations, "isnan", given[:1], texts[:1], width)
         return call_text(self.declarations, node.function, given, texts, width)
 
     def _kept_exact(self, node: Expr, texts: list[str], width: int) -> list[str]:

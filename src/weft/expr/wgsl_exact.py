@@ -85,7 +85,7 @@ def shared_operand(node: Expr) -> int | None:
     left = _atoms(first[0]) if len(first) == 1 else frozenset((*first, *_negatives(first)))
     for position, operand, other in ((len(first), last, left), (0, first[0], _atoms(last))):
         summed = operand.function in _SUMS and (position or node.function != "fma")
-        if summed and any(_is_told_apart(atom) for atom in _atoms(operand) & other):
+        if summed and any(_changes_sum(atom) for atom in _atoms(operand) & other):
             return position
     return None
 
@@ -103,6 +103,6 @@ def _negatives(factors: Iterable[Expr]) -> list[Expr]:
     return [factor.args[0] for factor in factors if factor.function == "neg"]
 
 
-def _is_told_apart(atom: Expr) -> bool:
+def _changes_sum(atom: Expr) -> bool:
     """Return whether combining a common node changes a sum's value: large constants are there to round the sum."""
     return atom.function != "const" or abs(atom.data) >= 2**22

@@ -83,9 +83,8 @@ class Builder:
     name: str
     static: bool = False
     renumbers: bool = False
-    _buffers: dict[int, tuple[str, DType, bool, int]] = field(
-        default_factory=dict
-    )  # slot: name, dtype, written, index
+    # by slot: name, type, whether it is written, index
+    _buffers: dict[int, tuple[str, DType, bool, int]] = field(default_factory=dict)
     _parameters: list[Parameter] = field(default_factory=list)
     _arguments: list[Argument] = field(default_factory=list)
     _named: dict[str, Expr] = field(default_factory=dict)

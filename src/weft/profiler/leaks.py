@@ -45,15 +45,15 @@ class LeakReport:
         self._lock = threading.Lock()
 
     def __enter__(self) -> LeakReport:
-        if base.born is not None:
+        if base.allocation_hook is not None:
             raise UnsupportedError("leaks: another report is running, expected one at a time; end it first")
-        base.born = self._note
+        base.allocation_hook = self._note
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        base.born = None
+        base.allocation_hook = None
 
     def _note(self, storage: Storage) -> None:
         number = id(storage)

@@ -78,9 +78,8 @@ class Cache:
             return None
         entry = Entry.unpack(data, key, self.folder) if data.startswith(FORMAT) else None
         if entry is None:
-            if data.startswith(FORMAT) or not data.startswith(
-                FORMAT[:-1]
-            ):  # another version gives no warning
+            other_version = data.startswith(FORMAT[:-1]) and not data.startswith(FORMAT)
+            if not other_version:
                 self.folder.warn(
                     f"{self.directory / (key + _ENDING)} is damaged, or was not written under this name"
                 )

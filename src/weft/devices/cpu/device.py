@@ -25,7 +25,7 @@ from weft.devices.cpu.launching import launch
 from weft.devices.cpu.opened import Opened
 from weft.devices.cpu.replay import CpuReplay
 from weft.devices.cpu.threads import Workers, default_count
-from weft.devices.events import event
+from weft.devices.events import make_event
 from weft.devices.pool import Pool
 from weft.errors import ArgumentError, DeviceError, DisposedError, IndexOutOfRangeError, ReadOnlyError
 from weft.plan import Plan
@@ -85,9 +85,9 @@ class CpuDevice(Opened):
         if not isinstance(buffer, memory.Adopted):
             self._pool.release(buffer)
 
-    def storage_gone(self, size: int) -> None:
+    def storage_disposed(self, size: int) -> None:
         """Count a storage that was disposed."""
-        self._pool.storage_gone(size)
+        self._pool.storage_disposed(size)
 
     def write(self, storage: Storage, data: memoryview, offset: int = 0) -> None:
         """Copy host bytes into the storage; raises ``ArgumentError`` for a range outside it."""
@@ -191,7 +191,7 @@ class CpuDevice(Opened):
         pointers, values, status = kernel.pack(spec, ranges, parameters)
         self._dispatches += 1
         pieces = work // spec.workgroup_size[0]
-        told = event(self.name, spec, ranges, (max(1, pieces), 1, 1)) if self.observers else None
+        event = make_event(self.name, spec, ranges, (max(1, pieces), 1, 1)) if self.observers else None
         if kernel.products:
             with blas.ON_ONE_THREAD:
                 self.workers.run(kernel.entry, pointers, values, items, pieces)
@@ -199,10 +199,10 @@ class CpuDevice(Opened):
             kernel.entry(pointers, values, 0, items)
         else:
             self.workers.run(kernel.entry, pointers, values, items, pieces)
-        if told is not None:
-            told.duration = perf_counter_ns() - told.start
+        if event is not None:
+            event.duration = perf_counter_ns() - event.start
             for observer in self.observers:
-                observer.dispatched(told)
+                observer.dispatched(event)
         if status is not None and status[0]:
             where, what = report or (spec.name, "index")
             raise IndexOutOfRangeError(f"{where}: {what} {status[1]} is out of range")

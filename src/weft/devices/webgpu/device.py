@@ -19,7 +19,7 @@ from time import perf_counter_ns
 from typing import Any
 
 from weft.devices.base import Buffer, DispatchArguments, MemoryStats, Range, Storage
-from weft.devices.events import event
+from weft.devices.events import make_event
 from weft.devices.observers import Event
 from weft.devices.pool import Pool
 from weft.devices.webgpu import loss, status, tuned
@@ -105,9 +105,9 @@ class WebGpuDevice(Transfers):
         """Queue a buffer for the pool; recorded work on it runs before any later work that reuses it."""
         self._pool.release(buffer)
 
-    def storage_gone(self, size: int) -> None:
+    def storage_disposed(self, size: int) -> None:
         """Queue the size of a disposed storage for the pool's counters."""
-        self._pool.storage_gone(size)
+        self._pool.storage_disposed(size)
 
     def memory_stats(self) -> MemoryStats:
         """Return the counters of the pool and of dispatches."""
@@ -207,23 +207,23 @@ class WebGpuDevice(Transfers):
         if pipeline.layout.reports:
             self.reports.pending = True
         self._dispatches += 1
-        told = None
+        event = None
         if self.observers:
-            told = self._observed(spec, ranges, counts)
+            event = self._begin_event(spec, ranges, counts)
         recorder.dispatch(pipeline.name, pipeline.handle, handle, packed, uniform, offset, counts)
-        if told is not None:
-            self._tell(told)
+        if event is not None:
+            self._end_event(event)
 
-    def _observed(self, spec: KernelSpec, ranges: Sequence[Range], counts: tuple[int, int, int]) -> Event:
+    def _begin_event(self, spec: KernelSpec, ranges: Sequence[Range], counts: tuple[int, int, int]) -> Event:
         """Return the event of the next dispatch, with GPU timestamps where available and an observer asks for times."""
-        told = event(self.name, spec, ranges, counts)
+        event = make_event(self.name, spec, ranges, counts)
         if any(observer.timed for observer in self.observers):
             if "timestamp-query" not in self.profile.features:
                 self.recorder.wait(
                     self.recorder.submit()
-                )  # the time of earlier work does not belong to this dispatch
-                told.start = perf_counter_ns()
-                return told
+                )  # this dispatch's time must not include earlier work
+                event.start = perf_counter_ns()
+                return event
             if self.recorder.timing is None:
                 self.recorder.timing = Timestamps(
                     self._wgpu._internal,
@@ -232,22 +232,22 @@ class WebGpuDevice(Transfers):
                     self._readback,
                     self._measured,
                 )
-            self.recorder.measured = told
-        return told
+            self.recorder.measured = event
+        return event
 
-    def _tell(self, told: Event) -> None:
+    def _end_event(self, event: Event) -> None:
         timed = any(observer.timed for observer in self.observers)
         for observer in self.observers:
-            observer.dispatched(told)
+            observer.dispatched(event)
         if timed and "timestamp-query" not in self.profile.features:
             self.recorder.wait(self.recorder.submit())
-            told.duration = perf_counter_ns() - told.start
-            self._measured(told)
+            event.duration = perf_counter_ns() - event.start
+            self._measured(event)
 
-    def _measured(self, told: Event) -> None:
+    def _measured(self, event: Event) -> None:
         for observer in self.observers:
             if observer.timed:
-                observer.measured(told)
+                observer.measured(event)
 
     def settle(self) -> None:
         """Submit, wait, and set the durations of the events so far."""
@@ -323,7 +323,7 @@ class WebGpuDevice(Transfers):
         return DeviceError(str(self._closed))
 
     @property
-    def is_behind(self) -> bool:
+    def has_abandoned_work(self) -> bool:
         """Whether work of an interrupted read is still running."""
         return any(ticket.state is None for ticket, _ in self._abandoned)
 
@@ -354,7 +354,7 @@ def _after_fork() -> None:
 
 def _at_exit() -> None:
     """Restore the default action of Ctrl-C where a kernel still runs, since the driver waits for it at exit."""
-    waited_for = [device.name for device in _opened if device.is_behind]
+    waited_for = [device.name for device in _opened if device.has_abandoned_work]
     if waited_for and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         sys.stderr.write(

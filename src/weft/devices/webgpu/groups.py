@@ -31,7 +31,7 @@ Group = tuple[Any, tuple[WebGpuBuffer, ...]]
 class BindGroups:
     """The bind groups of a device by layout and ranges; the groups of a freed buffer are dropped.
 
-    Groups that a replay holds are *pinned*: they are not evicted until the replay releases them (``let_go``), or one of
+    Groups that a replay holds are *pinned*: they are not evicted until the replay releases them (``unpin``), or one of
     their buffers is freed.
     """
 
@@ -47,7 +47,7 @@ class BindGroups:
         self._status = status
         self._kept: OrderedDict[Key, Group] = OrderedDict()
         self._pinned: dict[Key, Group] = {}
-        self._let_go: deque[Key | int] = deque()
+        self._unpinned: deque[Key | int] = deque()
         self._reserved = 0
 
     def get(self, pipeline: Pipeline, ranges: Sequence[Range]) -> Group:
@@ -84,10 +84,10 @@ class BindGroups:
         """Enlarge the cache by the groups that a run of a replay looks up, so that none is evicted before its use."""
         self._reserved += count
 
-    def let_go(self, keys: Iterable[Key], reserved: int = 0) -> None:
+    def unpin(self, keys: Iterable[Key], reserved: int = 0) -> None:
         """Queue pinned groups for release, and reserved room to be given up; safe in finalisers."""
-        self._let_go.extend(keys)
-        self._let_go.append(reserved)
+        self._unpinned.extend(keys)
+        self._unpinned.append(reserved)
 
     def forget(self, buffer: WebGpuBuffer) -> None:
         """Drop the groups that bind a buffer."""
@@ -102,13 +102,13 @@ class BindGroups:
         """Drop all groups."""
         while self._kept:
             self._evict()
-        self._let_go.extend(self._pinned)
+        self._unpinned.extend(self._pinned)
         self._drop()
 
     def _drop(self) -> None:
         """Release the queued groups and room."""
-        while self._let_go:
-            key = self._let_go.popleft()
+        while self._unpinned:
+            key = self._unpinned.popleft()
             if isinstance(key, int):
                 self._reserved -= key
                 continue

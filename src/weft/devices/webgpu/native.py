@@ -39,7 +39,7 @@ def native() -> Native:
 
     if (
         first
-    ):  # the library logs what it also reports as an error; a program that uses wgpu itself keeps its log
+    ):  # the library also logs the errors that it reports; a program that uses wgpu itself keeps its log
         logging.getLogger("wgpu").setLevel(logging.CRITICAL)
     return Native(wgpu_native.lib, _api.libf, wgpu_native.ffi, wgpu)
 

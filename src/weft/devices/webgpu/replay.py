@@ -72,7 +72,7 @@ class WebGpuReplay(Replay):
         self._reporting = any(bound.pipeline.layout.reports for bound in self._bound)
         self._moving = [bound for bound in self._bound if bound.moves]
         device.groups.reserve(len(self._moving))
-        end = weakref.finalize(self, device.groups.let_go, self._pinned, len(self._moving))
+        end = weakref.finalize(self, device.groups.unpin, self._pinned, len(self._moving))
         end.atexit = False
 
     def _replay(
@@ -115,7 +115,7 @@ class WebGpuReplay(Replay):
         slots = [*self._fixed, *state_slots, *groups]
         with Uninterrupted():
             self._bound_states = None
-            self.device.groups.let_go(self._pinned)
+            self.device.groups.unpin(self._pinned)
             self._pinned.clear()
             known: dict[Key, Any] = {}
             for bound in self._bound:

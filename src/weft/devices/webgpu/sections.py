@@ -79,7 +79,7 @@ class DispatchList(Protocol):
 
 
 @dataclass(frozen=True)
-class _Under:
+class _Gating:
     """The gating of a block's calls: the flag that says whether they run, and the gates that write their counts."""
 
     flag: int
@@ -97,23 +97,23 @@ class Sections:
         self._slots: dict[tuple[int, int], int] = {}
         self.made = self._within(steps, 0, None)
 
-    def _within(self, steps: Sequence[PlanStep], number: int, under: _Under | None) -> tuple[Section, ...]:
+    def _within(self, steps: Sequence[PlanStep], number: int, gating: _Gating | None) -> tuple[Section, ...]:
         into: list[Section] = []
-        self._visit(steps, number, under, into)
+        self._visit(steps, number, gating, into)
         return tuple(into)
 
     def _visit(
-        self, steps: Sequence[PlanStep], number: int, under: _Under | None, into: list[Section]
+        self, steps: Sequence[PlanStep], number: int, gating: _Gating | None, into: list[Section]
     ) -> None:
         for step in steps:
             if isinstance(step, Dispatch):
-                slot = None if under is None else self._slot(step, under)
+                slot = None if gating is None else self._slot(step, gating)
                 self._added(self._calls.add(step, number, slot), into)
             elif isinstance(step, Loop):
                 for inner in range(step.times):
-                    self._visit(step.steps, inner, under, into)
-            elif under is not None or self._is_gated(step):
-                self._gated(step, number, under or _Under(self._gates.always, ()), into)
+                    self._visit(step.steps, inner, gating, into)
+            elif gating is not None or self._is_gated(step):
+                self._gated(step, number, gating or _Gating(self._gates.always, ()), into)
             elif isinstance(step, Branch):
                 then, otherwise = (self._within(body, number, None) for body in bodies(step))
                 into.append(Fork(step.predicate, then, otherwise))
@@ -132,37 +132,37 @@ class Sections:
         else:
             into.append(Run(before, count))
 
-    def _gated(self, step: Branch | While, number: int, under: _Under, into: list[Section]) -> None:
-        key = id(step), under.flag
-        gates = self._known[key] = self._known.get(key) or self._made(step, under)
+    def _gated(self, step: Branch | While, number: int, gating: _Gating, into: list[Section]) -> None:
+        key = id(step), gating.flag
+        gates = self._known[key] = self._known.get(key) or self._made(step, gating)
         if isinstance(step, Branch):
             (gate,) = gates
             self._added(self._calls.add_gate(gate), into)
             for side, body in ((True, step.then), (False, step.otherwise)):
-                inner = _Under(gate.then if side else gate.otherwise, ((gate, side),))
+                inner = _Gating(gate.then if side else gate.otherwise, ((gate, side),))
                 self._visit(body, number, inner, into)
             return
         begin, test = gates
         first: list[Section] = []
         self._added(self._calls.add_gate(begin), first)
         iteration: list[Section] = []
-        self._visit(step.condition, number, _Under(test.then, ((begin, True), (test, True))), iteration)
+        self._visit(step.condition, number, _Gating(test.then, ((begin, True), (test, True))), iteration)
         self._added(self._calls.add_gate(test), iteration)
-        self._visit(step.steps, number, _Under(test.then, ((test, True),)), iteration)
+        self._visit(step.steps, number, _Gating(test.then, ((test, True),)), iteration)
         into.append(Chunks(tuple(first), tuple(iteration), test.then))
 
-    def _made(self, step: Branch | While, under: _Under) -> tuple[Gate, ...]:
+    def _made(self, step: Branch | While, gating: _Gating) -> tuple[Gate, ...]:
         if isinstance(step, Branch):
-            return (self._gates.gate(step.predicate, under.flag),)
+            return (self._gates.gate(step.predicate, gating.flag),)
         test = self._gates.gate(step.predicate, None)
-        return self._gates.gate(None, under.flag, test.then), test
+        return self._gates.gate(None, gating.flag, test.then), test
 
-    def _slot(self, dispatch: Dispatch, under: _Under) -> int:
-        key = id(dispatch), under.flag
+    def _slot(self, dispatch: Dispatch, gating: _Gating) -> int:
+        key = id(dispatch), gating.flag
         slot = self._slots.get(key)
         if slot is None:
             slot = self._slots[key] = self._gates.slot()
-            for gate, side in under.sides:
+            for gate, side in gating.sides:
                 gate.entries.append((slot, self._calls.counts(dispatch), side))
         return slot
 

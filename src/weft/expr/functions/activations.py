@@ -72,9 +72,8 @@ add("mod", "x y", "fiu", "remainder", derivative=("g", "-(g * floordiv(x, y))"),
         "i": _INTEGER_REMAINDER,
         "u": _INTEGER_REMAINDER,
     })  # fmt: skip
-add(
-    "ceil_div", "x y", "iu", lambda x, y: (x + (y - 1)) // y, definition="idiv(x + (y - 1), y)"
-)  # x >= 0, y > 0
+# For x >= 0 and y > 0.
+add("ceil_div", "x y", "iu", lambda x, y: (x + (y - 1)) // y, definition="idiv(x + (y - 1), y)")
 
 
 def _numpy() -> Any:

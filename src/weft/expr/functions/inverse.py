@@ -26,10 +26,8 @@ _ASIN = (
     0.042158305644989014,
 )
 
-_HALF_PI, _HALF_PI_LOW = (
-    1.5707963705062866,
-    -4.371139000186241e-08,
-)  # pi / 2 in float32, and its rounding error
+# pi / 2 in float32, and its rounding error
+_HALF_PI, _HALF_PI_LOW = 1.5707963705062866, -4.371139000186241e-08
 
 
 def _asin_ratio(z: Any) -> Any:
@@ -45,9 +43,8 @@ def _atan_near(t: Any) -> Any:
     return numpy.arctan(t.astype("float64"))
 
 
-piece(
-    "asin_ratio", "z", _asin_ratio, f"fma(z, {horner('z', *_ASIN)}, 1.0)"
-)  # asin(x) / x of z = x * x <= 1 / 4
+# asin(x) / x of z = x * x <= 1 / 4
+piece("asin_ratio", "z", _asin_ratio, f"fma(z, {horner('z', *_ASIN)}, 1.0)")
 piece("atan_near", "t", _atan_near, f"z = t * t\nfma(t * z, {horner('z', *_ATAN)}, t)")  # |t| <= tan(pi / 8)
 
 add("atan", "x", "f", "arctan", double="atan", accuracy=4.0, derivative=("g / fma(x, x, 1.0)",),
