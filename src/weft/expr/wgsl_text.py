@@ -16,6 +16,7 @@ from weft.expr.functions import FUNCTIONS
 _SCALARS = {"float": "f32", "int": "i32", "uint": "u32", "bool": "bool"}
 _SPECIAL_BITS = {"inf": 0x7F800000, "negative_inf": 0xFF800000, "nan": 0x7FC00000}
 
+# WGSL's keywords and reserved words, the generator's own names, and the functions that it calls.
 _KEYWORDS = frozenset(
     """alias break case const const_assert continue continuing default diagnostic discard else enable false fn for
     if let loop override requires return struct switch true var while abstract active alignas alignof as asm async
@@ -29,9 +30,7 @@ _KEYWORDS = frozenset(
     unsized use using varying virtual volatile wgsl where with writeonly yield
     main part parameters status workgroup_id workgroups group local item rest step half shift change mask
     f32 i32 u32 f16 vec2 vec3 vec4 mat array atomic ptr select bitcast fma min max clamp all any dot""".split()
-) | frozenset(
-    FUNCTIONS
-)  # WGSL's keywords and reserved words, the generator's own names, and the functions that it calls
+) | frozenset(FUNCTIONS)
 
 
 def identifier(name: str) -> str:

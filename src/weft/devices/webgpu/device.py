@@ -219,9 +219,8 @@ class WebGpuDevice(Transfers):
         event = make_event(self.name, spec, ranges, counts)
         if any(observer.timed for observer in self.observers):
             if "timestamp-query" not in self.profile.features:
-                self.recorder.wait(
-                    self.recorder.submit()
-                )  # this dispatch's time must not include earlier work
+                # the time of this dispatch must not include earlier work
+                self.recorder.wait(self.recorder.submit())
                 event.start = perf_counter_ns()
                 return event
             if self.recorder.timing is None:

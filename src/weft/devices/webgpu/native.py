@@ -37,9 +37,8 @@ def native() -> Native:
         from wgpu.backends import wgpu_native
         from wgpu.backends.wgpu_native import _api
 
-    if (
-        first
-    ):  # the library also logs the errors that it reports; a program that uses wgpu itself keeps its log
+    # the library also logs the errors that it reports; a program that uses wgpu itself keeps its log
+    if first:
         logging.getLogger("wgpu").setLevel(logging.CRITICAL)
     return Native(wgpu_native.lib, _api.libf, wgpu_native.ffi, wgpu)
 
