@@ -108,12 +108,12 @@ class Sections:
         for step in steps:
             if isinstance(step, Dispatch):
                 slot = None if gating is None else self._slot(step, gating)
-                self._added(self._calls.add(step, number, slot), into)
+                self._append_calls(self._calls.add(step, number, slot), into)
             elif isinstance(step, Loop):
                 for inner in range(step.times):
                     self._visit(step.steps, inner, gating, into)
             elif gating is not None or self._is_gated(step):
-                self._gated(step, number, gating or _Gating(self._gates.always, ()), into)
+                self._visit_gated(step, number, gating or _Gating(self._gates.always, ()), into)
             elif isinstance(step, Branch):
                 then, otherwise = (self._within(body, number, None) for body in bodies(step))
                 into.append(Fork(step.predicate, then, otherwise))
@@ -121,7 +121,7 @@ class Sections:
                 condition, body = (self._within(block, number, None) for block in bodies(step))
                 into.append(Cycle(condition, step.predicate, body))
 
-    def _added(self, count: int, into: list[Section]) -> None:
+    def _append_calls(self, count: int, into: list[Section]) -> None:
         """Append the calls up to ``count`` to the last run where they follow it, else start a new run."""
         before, self._count = self._count, count
         if count == before:
@@ -132,26 +132,26 @@ class Sections:
         else:
             into.append(Run(before, count))
 
-    def _gated(self, step: Branch | While, number: int, gating: _Gating, into: list[Section]) -> None:
+    def _visit_gated(self, step: Branch | While, number: int, gating: _Gating, into: list[Section]) -> None:
         key = id(step), gating.flag
-        gates = self._known[key] = self._known.get(key) or self._made(step, gating)
+        gates = self._known[key] = self._known.get(key) or self._make_gates(step, gating)
         if isinstance(step, Branch):
             (gate,) = gates
-            self._added(self._calls.add_gate(gate), into)
+            self._append_calls(self._calls.add_gate(gate), into)
             for side, body in ((True, step.then), (False, step.otherwise)):
                 inner = _Gating(gate.then if side else gate.otherwise, ((gate, side),))
                 self._visit(body, number, inner, into)
             return
         begin, test = gates
         first: list[Section] = []
-        self._added(self._calls.add_gate(begin), first)
+        self._append_calls(self._calls.add_gate(begin), first)
         iteration: list[Section] = []
         self._visit(step.condition, number, _Gating(test.then, ((begin, True), (test, True))), iteration)
-        self._added(self._calls.add_gate(test), iteration)
+        self._append_calls(self._calls.add_gate(test), iteration)
         self._visit(step.steps, number, _Gating(test.then, ((test, True),)), iteration)
         into.append(Chunks(tuple(first), tuple(iteration), test.then))
 
-    def _made(self, step: Branch | While, gating: _Gating) -> tuple[Gate, ...]:
+    def _make_gates(self, step: Branch | While, gating: _Gating) -> tuple[Gate, ...]:
         if isinstance(step, Branch):
             return (self._gates.gate(step.predicate, gating.flag),)
         test = self._gates.gate(step.predicate, None)
