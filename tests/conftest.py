@@ -1,7 +1,7 @@
-"""What every test shares: the devices to run on, hypothesis profiles, and what a missing driver or PyTorch means.
+"""Configuration of all tests: devices, hypothesis profiles, and skipping without a driver or PyTorch.
 
-A test that takes ``device`` runs once a device; one that opens a WebGPU device itself is marked
-``@pytest.mark.webgpu``. ``--device cpu`` (or ``webgpu``) leaves out the tests of the other device.
+A test that takes ``device`` runs once for each device; a test that opens a WebGPU device itself is marked
+``@pytest.mark.webgpu``. ``--device cpu`` (or ``webgpu``) deselects the tests of the other device.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import pytest
 if TYPE_CHECKING:
     from weft.devices.base import Device
 
-# Macs have no software adapter, and always a GPU.
+# Macs have no software adapter, and always have a GPU.
 ADAPTER = os.environ.get("WEFT_TEST_DEVICE", "webgpu" if sys.platform == "darwin" else "webgpu:software")
 DEVICES = {"cpu": "cpu", "webgpu": ADAPTER}
-"""The marker of each device, and the name under which its tests open it."""
+"""The marker of each device, and the name by which its tests open it."""
 
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 REQUIRE_WEBGPU = os.environ.get("WEFT_REQUIRE_WEBGPU") == "1" or IN_CI
@@ -49,12 +49,12 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if IN
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--device``: the one device to test."""
+    """Add the option ``--device``."""
     parser.addoption("--device", choices=("all", *DEVICES), default="all", help="run the tests of one device")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give Vulkan's loader the runtime directory that it warns about, and declare the device markers."""
+    """Create the runtime directory that Vulkan's loader expects, and declare the device markers."""
     if sys.platform == "linux" and "XDG_RUNTIME_DIR" not in os.environ:
         runtime = Path(tempfile.gettempdir()) / f"weft-runtime-{os.getuid()}"
         runtime.mkdir(mode=0o700, exist_ok=True)
@@ -64,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that takes ``device`` once a device, marked with its name, unless it chooses its devices itself."""
+    """Run a test that takes ``device`` once for each device, with its marker, unless the test parametrises ``device``."""
     chosen = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
     by_itself = any("device" in (names.split(",") if isinstance(names, str) else names) for names in chosen)
     if "device" in metafunc.fixturenames and not by_itself:
@@ -73,19 +73,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests of devices other than ``--device``; tests that need no device stay."""
+    """Deselect the tests of devices other than ``--device``; tests that need no device stay."""
     chosen = config.getoption("device")
     if chosen == "all":
         return
     others = DEVICES.keys() - {chosen}
-    left_out = [item for item in items if any(item.get_closest_marker(name) for name in others)]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in set(left_out)]
+    deselected = [item for item in items if any(item.get_closest_marker(name) for name in others)]
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
+        items[:] = [item for item in items if item not in set(deselected)]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Without an adapter a ``webgpu`` test is skipped, saying why; where it must run (CI) it fails."""
+    """Skip a ``webgpu`` test without an adapter, with the reason; fail it where it must run (CI)."""
     if item.get_closest_marker("webgpu") and not webgpu_adapter_exists():
         if REQUIRE_WEBGPU:
             pytest.fail(NO_DRIVER, pytrace=False)
@@ -94,10 +94,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @lru_cache(maxsize=None)
 def webgpu_adapter_exists() -> bool:
-    """Whether the machine has the adapter under test, asked of wgpu itself and not of weft."""
+    """Return whether the machine has the adapter under test, according to wgpu and independent of weft."""
     import wgpu
 
-    # OpenGL adapters are listed too; weft does not use them: they lack what its kernels need.
+    # OpenGL adapters are listed too; weft does not use them, because they lack features that its kernels need.
     found = [adapter.info for adapter in wgpu.gpu.enumerate_adapters_sync()]
     types = [info["adapter_type"] for info in found if info["backend_type"] != "OpenGL"]
     return "CPU" in types if ADAPTER == "webgpu:software" else bool(types)
@@ -105,7 +105,7 @@ def webgpu_adapter_exists() -> bool:
 
 @pytest.fixture
 def device(request: pytest.FixtureRequest) -> Iterator[Device]:
-    """The device under test; whatever its kernels reported and nobody read fails the test that caused it."""
+    """Yield the device under test; an error that a kernel reported late fails the test that caused it."""
     import weft.devices
 
     opened = weft.devices.open(DEVICES[request.param])
@@ -117,7 +117,7 @@ def device(request: pytest.FixtureRequest) -> Iterator[Device]:
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """A module that imports PyTorch where there is none is skipped with the reason, not an error."""
+    """Skip a module that imports PyTorch if PyTorch is not installed, with the reason."""
     report = yield
     if report.failed and not REQUIRE_TORCH and "No module named 'torch'" in str(report.longrepr):
         report.outcome = "skipped"
@@ -126,7 +126,7 @@ def pytest_make_collect_report(
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in one line what was not tested because a driver or PyTorch is missing."""
+    """Print how many tests were skipped because a driver or PyTorch is missing."""
     reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
     for name, reason in (("webgpu", NO_DRIVER), ("PyTorch", NO_TORCH)):
         count = sum(reason in text for text in reasons)

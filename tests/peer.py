@@ -1,4 +1,4 @@
-"""The peer of most tests: which version of PyTorch they were written for."""
+"""The version of PyTorch that the tests compare with."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ OLDER_TORCH = (
     if tuple(map(int, torch.__version__.split(".")[:2])) < tuple(map(int, EXPECTED.split(".")))
     else ""
 )
-"""Why a test of what came with the expected version is left out; empty where the version is not older."""
+"""The reason to skip tests of features of the expected version; empty if the installed version is not older."""

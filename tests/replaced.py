@@ -1,7 +1,7 @@
-"""Arguments replaced by what they are not: what every generated test of wrong calls puts in an argument's place.
+"""Wrong values for arguments, and checks of calls with them, for the generated tests of wrong calls.
 
-A wrong call gives a result or a ``WeftError``, and leaves the process as it was: the device computes, and its memory is
-counted as before.
+A wrong call returns a result or raises a ``WeftError``, and leaves the process unchanged: the device still computes, and
+no more of its memory is in use.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ REPLACEMENTS: dict[str, Callable[[], Any]] = {
     "object": object,
     "NumPy array": lambda: np.ones(3),
 }
-"""What is put in an argument's place, made on the default device."""
+"""The values that replace an argument, created on the default device."""
 
 
 def outcome(call: Callable[[], Any]) -> Any:
-    """The result of a call, ``None`` where it raised a ``WeftError``; other errors go on."""
+    """Return the result of a call, None if it raised a ``WeftError``; other errors propagate."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice about deprecated arguments
         try:
@@ -53,17 +53,17 @@ def wrong_outcomes(
     names: Iterable[str],
     look: Callable[[Any], str] = lambda result: "",
 ) -> list[str]:
-    """What is wrong with the outcomes of a call with each argument replaced, and with an unknown keyword.
+    """Return what is wrong with the outcomes of a call with each argument replaced, and with an unknown keyword.
 
-    ``keywords``: arguments that are right, or what makes them for each call; ``look`` says what is wrong with a result.
+    ``keywords``: valid arguments, or a function that creates them for each call; ``look`` describes a wrong result.
     """
-    made = keywords if callable(keywords) else lambda: keywords
+    valid = keywords if callable(keywords) else lambda: keywords
     wrong = []
     for name in [*names, "no_such_keyword"]:
         for kind, replacement in REPLACEMENTS.items():
             try:
                 value = replacement()
-                words = look(outcome(lambda value=value, name=name: call(**{**made(), name: value})))
+                words = look(outcome(lambda value=value, name=name: call(**{**valid(), name: value})))
             except Exception as error:
                 words = f"{type(error).__name__}: {error}"
             if words:
@@ -73,26 +73,26 @@ def wrong_outcomes(
 
 @contextmanager
 def unchanged_process(device: str) -> Iterator[None]:
-    """Within it calls may go wrong; afterwards the device computes and no more of its memory is in use."""
+    """Assert that after the block, in which calls may fail, the device computes and uses no more memory than before."""
     settle(device)
     before = memory(device)
     yield
     settle(device)
     assert (wf.ones(3, device=device) + 1).tolist() == [2, 2, 2]
     if any(now > then for now, then in zip(memory(device), before, strict=True)):
-        gc.collect()  # of all generations, which takes seconds late in a process of many tests
+        gc.collect()  # a full collection, which takes seconds after many tests
     assert all(now <= then for now, then in zip(memory(device), before, strict=True))
 
 
 def settle(device: str) -> None:
-    """Make the states of the generators that a call may use, and drop what is in young cycles."""
+    """Create the states of the generators that a call may use, and collect young reference cycles."""
     wf.rand(1, device=device)
     order_generator().state()
     gc.collect(1)
 
 
 def memory(device: str) -> tuple[int, int]:
-    """Bytes and storages of a device that are in use."""
+    """Return the bytes and storages of a device that are in use."""
     stats = wf.devices.open(device).memory_stats()
     assert type(stats.in_use) is type(stats.peak) is type(stats.pooled) is int
     return stats.in_use, stats.storages

@@ -1,4 +1,4 @@
-"""The page "Coming from PyTorch": its examples run, and its tables of names are true."""
+"""docs/coming-from-pytorch.md: its examples run, and its tables of names are correct."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every public class can be deep-copied and pickled, or stands in ``NOT_COPIED`` with the reason.
+"""Every public class can be deep-copied and pickled, or is in ``NOT_COPIED`` with the reason.
 
 The classes are found by walking the public names, so that a new one fails here until it has a sample or a reason.
 """
@@ -25,11 +25,11 @@ NAMESPACES = """
     weft weft.nn weft.nn.parallel weft.optim weft.optim.lr_scheduler weft.utils weft.utils.data weft.amp weft.random
     weft.distributions weft.autograd weft.version weft.profiler weft.compiler weft.custom weft.cuda.amp
 """.split()
-"""Namespaces of what users make and keep."""
+"""The namespaces of public classes."""
 
 
 def public_classes() -> dict[str, type]:
-    """The classes of these namespaces by name, each once."""
+    """Return the classes of these namespaces by name, each once."""
     found: dict[type, str] = {}
     for namespace in NAMESPACES:
         module = import_module(namespace)
@@ -50,7 +50,7 @@ CLASSES = public_classes()
 
 
 def trained() -> Any:
-    """An optimizer that has taken a step."""
+    """Return an optimizer that has taken a step."""
     parameter = wf.nn.Parameter(wf.ones(3))
     optimizer = wf.optim.SGD([parameter], lr=0.1, momentum=0.9)
     (parameter * parameter).sum().backward()
@@ -94,7 +94,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Unfold": (2,), "NonDynamicallyQuantizableLinear": (2, 2), "UpsamplingNearest2d": (None, 2),
     "UpsamplingBilinear2d": (None, 2), "LPPool1d": (2.0, 2), "LPPool2d": (2.0, 2), "LPPool3d": (2.0, 2),
 }  # fmt: skip
-"""Arguments of layers that the patterns below do not fit."""
+"""Arguments of layers for which the patterns below do not work."""
 PATTERNS: tuple[tuple[str, tuple[Any, ...]], ...] = (
     ("LazyBatchNorm", ()), ("LazyConv", (4, 3)), ("LazyLinear", (2,)),
     ("Conv", (2, 4, 3)), ("Pool", (2,)), ("BatchNorm", (3,)), ("InstanceNorm", (3,)), ("Cell", (2, 3)),
@@ -200,7 +200,7 @@ def sample(name: str) -> Any:
 
 
 def left_out(name: str) -> str:
-    """Why a class is not copied here; empty where it is."""
+    """Return why a class is not copied here; empty if it is."""
     if name.startswith("compiler."):
         return COMPILED
     if name.endswith("Tensor") and name != "Tensor":
@@ -209,7 +209,7 @@ def left_out(name: str) -> str:
 
 
 def describe(value: Any, seen: tuple[int, ...] = ()) -> Any:
-    """What an object holds, as plain values; functions by name, locks and weak references not at all."""
+    """Return the contents of an object as plain values: functions by name, without locks and weak references."""
     if isinstance(value, Uninitialized):  # it has no elements
         return repr(value), str(value.dtype), str(value.device), value.requires_grad
     if isinstance(value, wf.Tensor):
@@ -220,19 +220,19 @@ def describe(value: Any, seen: tuple[int, ...] = ()) -> Any:
     if isinstance(value, wf.Generator):
         return value.device, value.initial_seed(), value.get_state()
     if isinstance(value, dict):
-        own = [(describe(key, inside), describe(each, inside)) for key, each in value.items()]
-        return type(value).__name__, own
+        items = [(describe(key, inside), describe(item, inside)) for key, item in value.items()]
+        return type(value).__name__, items
     if isinstance(value, list | tuple):
-        return [describe(each, inside) for each in value]
+        return [describe(item, inside) for item in value]
     if isinstance(value, FunctionType | type):
         return value.__qualname__
     if type(value).__module__.startswith("weft") and hasattr(value, "__dict__") and value.__dict__:
-        held = {
-            key: each
-            for key, each in sorted(vars(value).items())
-            if not isinstance(each, type(threading.Lock()))
+        attributes = {
+            key: attribute
+            for key, attribute in sorted(vars(value).items())
+            if not isinstance(attribute, type(threading.Lock()))
         }
-        return type(value).__name__, describe(held, inside)
+        return type(value).__name__, describe(attributes, inside)
     return type(value).__name__ if repr(value).startswith("<") else repr(value)
 
 
@@ -253,7 +253,7 @@ def test_a_copy_holds_the_same(name: str, how: str) -> None:
     assert type(copied) is type(original)
     assert describe(copied) == expected
     if isinstance(original, Module):
-        own, others = (
+        memory, copied_memory = (
             {
                 tensor.data_ptr()
                 for tensor in (*module.parameters(), *module.buffers())
@@ -261,12 +261,12 @@ def test_a_copy_holds_the_same(name: str, how: str) -> None:
             }
             for module in (original, copied)
         )
-        assert not own & others
+        assert not memory & copied_memory
         assert repr(copied) == repr(original)
 
 
 def test_every_name_is_a_public_class() -> None:
-    """No sample and no reason outlives its class."""
+    """Every sample and every reason belongs to an existing class."""
     assert set(SAMPLES) - set(CLASSES) == set()
     assert set(NOT_COPIED) - set(CLASSES) == set()
     assert not set(SAMPLES) & set(NOT_COPIED)
@@ -310,7 +310,7 @@ def test_modules_with_hooks() -> None:
 
 
 def test_functions_pickle_by_name() -> None:
-    """Layers and users keep functions (``self.activation = F.relu``): each of the table is found again."""
+    """Layers and users store functions (``self.activation = F.relu``): each function of the table pickles by name."""
     lost = []
     for name, spec in FUNCTIONS.items():
         try:

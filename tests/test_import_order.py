@@ -1,4 +1,4 @@
-"""Imports between modules run one way, those inside of functions included."""
+"""Imports between modules are acyclic, including imports inside of functions."""
 
 from __future__ import annotations
 

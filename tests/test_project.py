@@ -1,4 +1,4 @@
-"""The project around the code: what the README promises, the cost of ``import weft``, the wheel, the stubs."""
+"""The project around the code: the README, the time of ``import weft``, the wheel, the stubs, the set-up."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def run_python(*arguments: str) -> str:
-    """What a fresh interpreter prints, in the repository; its errors fail the test."""
+    """Return the output of a new interpreter in the repository; its errors fail the test."""
     done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
 def code_blocks(language: str) -> list[str]:
-    """The README's fenced blocks of a language."""
+    """Return the README's fenced blocks of a language."""
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
@@ -71,7 +71,7 @@ def test_import_loads_no_driver(heavy: str) -> None:
 
 
 def test_wheel_has_types_and_every_module(tmp_path: Path) -> None:
-    # The builder that pyproject.toml names, called directly: pip would fetch it, and tests run without a network.
+    # The build backend of pyproject.toml, called directly: pip would download it, and tests run without a network.
     (built,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
     with zipfile.ZipFile(built) as wheel:
         shipped = {name for name in wheel.namelist() if name.startswith("weft/")}
@@ -117,7 +117,7 @@ def test_setup_names_its_purposes() -> None:
 
 
 def test_setup_explains_an_old_python(tmp_path: Path) -> None:
-    """Every Python that it can find is too old: it stops, says so, and makes nothing."""
+    """If every Python that it can find is too old, the set-up stops, says so, and creates nothing."""
     old = tmp_path / "python"
     old.write_text("#!/bin/sh\necho 'Python 3.9.2'\nexit 1\n")
     old.chmod(0o755)
@@ -156,8 +156,8 @@ def test_every_environment_variable_is_documented() -> None:
 
 def test_examples_say_what_they_lack(tmp_path: Path) -> None:
     hide = (
-        "import importlib.util, sys; own = importlib.util.find_spec\n"
-        "importlib.util.find_spec = lambda name, package=None: None if name == 'matplotlib' else own(name, package)\n"
+        "import importlib.util, sys; real = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, package=None: None if name == 'matplotlib' else real(name, package)\n"
         "import examples"
     )
     done = subprocess.run([sys.executable, "-c", hide], cwd=ROOT, capture_output=True, text=True, check=False)

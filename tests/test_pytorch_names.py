@@ -1,4 +1,4 @@
-"""Names that programs written for PyTorch touch before they compute: each program below gives in weft what it gives there.
+"""Names that programs written for PyTorch use before they compute: each program below gives the same in both libraries.
 
 ``m`` is the module under test, ``weft`` or ``torch``; what a program gives is compared after ``plain``.
 """
@@ -125,7 +125,7 @@ def test_scripts_stay_python() -> None:
 
 
 def plain(value: Any) -> Any:
-    """What a program gives, as values that both modules have."""
+    """Return the results of a program as values that do not depend on the library."""
     if isinstance(value, torch.Size | wf.Size):
         return tuple(value)
     if isinstance(value, tuple | list):

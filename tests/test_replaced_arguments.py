@@ -1,7 +1,7 @@
-"""Arguments of what is no function of the table replaced by what they are not.
+"""Wrong arguments of functions and classes that are not in the table of functions.
 
-Functions that create and draw, initialise, clip; optimizers, schedules, distributions, loaders and samplers. Each call
-gives a result or a ``WeftError``; the process, the parameters and the optimizers stay as they were.
+These create, draw, initialise and clip; or they are optimizers, schedules, distributions, loaders and samplers. Each
+call returns a result or raises a ``WeftError``; the process, the parameters and the optimizers stay unchanged.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ GROUPS: dict[str, tuple[Any, list[str]]] = {
 
 
 def parameter() -> Any:
-    made = wf.nn.Parameter(wf.tensor([[1.0, -2.0], [0.5, 4.0]]))
-    made.grad = wf.ones(2, 2)
-    return made
+    weight = wf.nn.Parameter(wf.tensor([[1.0, -2.0], [0.5, 4.0]]))
+    weight.grad = wf.ones(2, 2)
+    return weight
 
 
 def optimizer() -> Any:
@@ -91,7 +91,7 @@ VALUES: dict[str, Callable[[], Any]] = {
     "weights": lambda: [0.5, 0.5, 1.0], "val": lambda: 0.5, "nonlinearity": lambda: "relu", "batch": lambda: [1, 2],
     "replacement": lambda: True, "type": lambda: wf.float32, "from_": lambda: wf.float32, "to": lambda: wf.float32,
 }  # fmt: skip
-"""Right values of arguments, by name."""
+"""Valid values of arguments, by name."""
 NEEDED: dict[str, dict[str, Callable[[], Any]]] = {
     "Bernoulli": {"probs": lambda: wf.tensor([0.5, 0.25])}, "Categorical": {"probs": lambda: wf.tensor([0.5, 0.25])},
     "OneHotCategorical": {"probs": lambda: wf.tensor([0.5, 0.25])}, "OneCycleLR": {"total_steps": lambda: 4},
@@ -101,31 +101,36 @@ NEEDED: dict[str, dict[str, Callable[[], Any]]] = {
     "random_split": {"dataset": lambda: [1, 2, 3, 4]}, "grad": {"outputs": lambda: wf.tensor([2.0], requires_grad=True), "inputs": lambda: None},
     "iinfo": {"type": lambda: wf.int32},
 }  # fmt: skip
-"""Right values that a name needs besides, or otherwise."""
+"""Valid values of further or other arguments of a function, by its name."""
 NAMES = [(group, name) for group, (_, names) in GROUPS.items() for name in names]
 
 
 def parameters_of(function: Any) -> dict[str, inspect.Parameter]:
-    """The parameters that can be given by name."""
+    """Return the parameters that can be given by name."""
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return {key: each for key, each in inspect.signature(function).parameters.items() if each.kind in kinds}
+    parameters = inspect.signature(function).parameters
+    return {name: parameter for name, parameter in parameters.items() if parameter.kind in kinds}
 
 
 def right_values(name: str, function: Any) -> dict[str, Any]:
-    """Arguments with which a call succeeds, made anew."""
-    needed = {key for key, each in parameters_of(function).items() if each.default is each.empty}
+    """Return new arguments with which a call succeeds."""
+    needed = {
+        key for key, parameter in parameters_of(function).items() if parameter.default is parameter.empty
+    }
     special = NEEDED.get(name, {})
-    made = {key: special[key]() if key in special else VALUES[key]() for key in sorted(needed | set(special))}
+    values = {
+        key: special[key]() if key in special else VALUES[key]() for key in sorted(needed | set(special))
+    }
     if name == "grad":
-        made["inputs"], made["outputs"] = made["outputs"], made["outputs"] * 2
+        values["inputs"], values["outputs"] = values["outputs"], values["outputs"] * 2
     if name == "SequentialLR":
-        made["optimizer"] = made["schedulers"][0].optimizer
-    return made
+        values["optimizer"] = values["schedulers"][0].optimizer
+    return values
 
 
 @pytest.fixture(autouse=True)
 def settings() -> Iterator[None]:
-    """Put the settings back that a call may have changed."""
+    """Restore the settings that a call may have changed."""
     threads, dtype = wf.get_num_threads(), wf.get_default_dtype()
     yield
     wf.set_num_threads(threads)
@@ -146,9 +151,10 @@ def test_replaced_arguments_give_a_result_or_a_weft_error(group: str, name: str,
 
 
 def groups_of(optimizer: Any) -> list[dict[str, Any]]:
-    """The options of an optimizer's groups, and its parameters by their numbers."""
+    """Return the options of an optimizer's groups, with its parameters as lists of numbers."""
     return [
-        {**group, "params": [each.tolist() for each in group["params"]]} for group in optimizer.param_groups
+        {**group, "params": [weight.tolist() for weight in group["params"]]}
+        for group in optimizer.param_groups
     ]
 
 
@@ -162,7 +168,7 @@ def test_wrong_options_of_groups_leave_optimizers_as_they_were(name: str, device
             for value in (b"bytes", [[1, 2], [3]], object(), 10**30):
                 with pytest.raises(WeftError, match=key):
                     optimizer.param_groups[0][key] = value
-                if name != "LBFGS":  # which has one group
+                if name != "LBFGS":  # which has a single group
                     with pytest.raises(WeftError, match=key):
                         optimizer.add_param_group({"params": [parameter()], key: value})
         assert groups_of(optimizer) == before

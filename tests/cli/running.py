@@ -1,4 +1,4 @@
-"""The command run in this process, and as a user runs it."""
+"""Runs the ``weft`` command in this process, or in a new one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SOURCE = str(Path(__file__).parents[2] / "src")
 
 
 class Done(NamedTuple):
-    """Exit status and what was printed."""
+    """Exit status and output of a run."""
 
     status: int
     out: str
@@ -24,7 +24,7 @@ class Done(NamedTuple):
 
 
 def weft(capsys: pytest.CaptureFixture[str], *words: object) -> Done:
-    """``main`` in this process."""
+    """Run ``main`` in this process."""
     capsys.readouterr()
     status = main([str(word) for word in words])
     printed = capsys.readouterr()
@@ -32,7 +32,7 @@ def weft(capsys: pytest.CaptureFixture[str], *words: object) -> Done:
 
 
 def process(*words: object, code: str = "", folder: Path | None = None) -> Done:
-    """``python -m weft.cli``, or ``code`` with the words for arguments."""
+    """Run ``python -m weft.cli``, or ``code``, with the words as arguments."""
     start = ["-c", code] if code else ["-m", "weft.cli"]
     environment = {**os.environ, "PYTHONPATH": SOURCE, "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""``weft convert``: all that a file holds arrives, in the other format and over shards, or nothing is written."""
+"""``weft convert``: the target, in another format or in shards, has all of the source, or nothing is written."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_every_tensor_type_goes_both_ways(tmp_path: Path, capsys: Capture) -> No
 
 
 def test_what_load_gives_is_the_same(tmp_path: Path, capsys: Capture) -> None:
-    """Names that clash as paths, and those that look like something else, stay what they were."""
+    """Names that clash as paths, and names that look like escapes or indices, stay unchanged."""
     state = {
         name: wf.full((2,), float(at), device="cpu")
         for at, name in enumerate(["a", "a.b", "c.0", "c.1", "x%2Ey", "", "value"])
@@ -130,7 +130,7 @@ def test_into_shards_and_out_of_them(suffix: str, target: str, tmp_path: Path, c
 def test_metatensor_files_of_all_kinds_keep_schema_and_bytes(
     path: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    """Each feature's golden file, copied whole, spread over shards of one part each, and joined again."""
+    """The expected file of each feature is copied, split into shards of one part each, and joined again."""
     done_well(capsys, "convert", path, tmp_path / "whole.mt")
     with mt.open(path) as old, mt.open(tmp_path / "whole.mt") as new:
         assert new.schema == old.schema
@@ -181,14 +181,14 @@ def test_what_a_tree_holds_beside_tensors_is_named(
 
 
 def test_two_tensors_of_one_name_are_refused(tmp_path: Path, capsys: Capture) -> None:
-    one = wf.ones(2, device="cpu")
-    wf.save({"a": {"b": one}, "a.b": one + 1, "n": [one]}, tmp_path / "a.mt")
+    ones = wf.ones(2, device="cpu")
+    wf.save({"a": {"b": ones}, "a.b": ones + 1, "n": [ones]}, tmp_path / "a.mt")
     done = weft(capsys, "convert", tmp_path / "a.mt", tmp_path / "b.safetensors")
     assert (done.status, "'a.b' is the name of two tensors" in done.err) == (1, True)
 
 
 def test_a_mistake_found_while_writing_leaves_nothing(tmp_path: Path, capsys: Capture) -> None:
-    """A boolean of 2 is found when its turn comes, after another shard has been written."""
+    """A boolean of 2 is detected when it is written, after another shard has been written."""
     entries = {
         "a": {"TypeDef:Tensor": {"dtype": "U8", "shape": [4]}},
         "b": {"TypeDef:Tensor": {"dtype": "BOOL", "shape": [4]}},
@@ -229,7 +229,7 @@ def test_targets(tmp_path: Path, capsys: Capture) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")
 def test_a_file_larger_than_the_memory_given(tmp_path: Path) -> None:
-    """Tensors are written one by one: 256 MB go through with 96 MB of room for data."""
+    """Tensors are written one after another: 256 MB are converted with 96 MB of memory for data."""
     source = tmp_path / "a.safetensors"
     entries, end = {}, 0
     for at in range(16):

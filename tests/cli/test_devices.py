@@ -1,4 +1,4 @@
-"""``weft devices``: each explanation from made-up facts, the facts from made-up file systems, the report as text."""
+"""``weft devices``: each explanation from invented facts, the facts from invented file systems, the report as text."""
 
 from __future__ import annotations
 

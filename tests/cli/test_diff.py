@@ -38,15 +38,15 @@ def test_what_was_added_removed_and_changed(tmp_path: Path, capsys: Capture) -> 
 
 def test_values(tmp_path: Path, capsys: Capture) -> None:
     a, b = tmp_path / "a.mt", tmp_path / "b.mt"
-    one = np.arange(10, dtype="f4")
-    one[3] = np.nan
-    two = one.copy()
-    two[[1, 9]] += [0.5, -2]
+    old = np.arange(10, dtype="f4")
+    old[3] = np.nan
+    new = old.copy()
+    new[[1, 9]] += [0.5, -2]
     rows = [{"id": n, "text": str(n), "score": 0.5 * n} for n in range(3)]
-    mt.save(a, {"same": one, "w": one, "cast": one, "epoch": 3, "train": rows, "words": ["a", "b"], "nan": math.nan,
+    mt.save(a, {"same": old, "w": old, "cast": old, "epoch": 3, "train": rows, "words": ["a", "b"], "nan": math.nan,
                 "more": [1, 2]})  # fmt: skip
     rows[1] = {"id": 4, "text": "x", "score": 0.5}
-    mt.save(b, {"same": one, "w": two, "cast": two.astype("f2"), "epoch": 4, "train": rows, "words": ["a", "c"],
+    mt.save(b, {"same": old, "w": new, "cast": new.astype("f2"), "epoch": 4, "train": rows, "words": ["a", "c"],
                 "nan": math.nan, "more": [1, 2, 3]})  # fmt: skip
     assert weft(capsys, "diff", a, b).out.splitlines() == [
         "~ cast: Tensor(dtype=F32, shape=[10]) → Tensor(dtype=F16, shape=[10])"
@@ -107,12 +107,12 @@ DIFFERING: list[tuple[Any, Any, int, float]] = [
 
 @pytest.mark.parametrize("case", range(len(DIFFERING)))
 def test_how_many_differ_and_by_how_much(case: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    one, other, count, largest = DIFFERING[case]
+    old, new, count, largest = DIFFERING[case]
     for piece in (1 << 20, 1):
         monkeypatch.setattr("weft.cli.figures.PIECE", piece)
-        found = differing(one, other)
-        assert found[0] == count
-        assert found[1] == largest or math.isnan(found[1]) and math.isnan(largest)
+        differences = differing(old, new)
+        assert differences[0] == count
+        assert differences[1] == largest or math.isnan(differences[1]) and math.isnan(largest)
 
 
 def test_as_a_process(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``weft inspect``: trees and figures of files by weft and by the safetensors library, and of files made to do harm."""
+"""``weft inspect``: trees and statistics of files of weft and of the safetensors library, and of malicious files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gallery, run as a newcomer runs it but for a shorter time: each learns what its short run should, and draws."""
+"""The gallery: a short run of each example reaches its figure and draws its pictures."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ FIGURES = {
     "cartpole": (r"moves that the pole stays up: (\d+\.\d) of 200", 100.0, 200.0),
     "kan": (r"root mean squared error: (\d\.\d+)", 0.0, 0.1),
 }
-"""For each example its last line, and between what its figure lies after a short run."""
+"""The last line of each example, and the bounds of its figure after a short run."""
 
 ON_WEBGPU = ("sine", "vae", "cartpole")
-"""Those that the software driver, which compiles slowly, runs as well."""
+"""The examples that also run on the software driver, which compiles slowly."""
 
 RUNS = [
     pytest.param(name, device, marks=getattr(pytest.mark, device), id=f"{name}-{device}")
@@ -66,7 +66,7 @@ def test_short_run(name: str, on: str, tmp_path: Path) -> None:
 
 
 def test_every_example_is_run_and_told_of() -> None:
-    """No file of the folder is without its line in the table above, the README and its own docstring."""
+    """Every example is in the table above and in the README, and its docstring says how to run it."""
     folder = ROOT / "examples"
     modules = {path.stem for path in folder.glob("*.py")} - {"__init__", "common"}
     packages = {path.parent.name for path in folder.glob("*/__main__.py")}
@@ -81,13 +81,13 @@ def test_every_example_is_run_and_told_of() -> None:
 
 
 def test_steps_and_eager(tmp_path: Path) -> None:
-    """The same numbers are drawn and nearly the same losses found without the compiler."""
-    found = [
+    """Without the compiler the random numbers are the same, and the losses nearly."""
+    runs = [
         run("sine", "--steps", "20", "--device", "cpu", "--output", str(tmp_path), *more)
         for more in ([], ["--eager"])
     ]
-    assert [value.returncode for value in found] == [0, 0], found[0].stderr + found[1].stderr
-    errors = [float(value.stdout.splitlines()[-1].split()[-1]) for value in found]
+    assert [done.returncode for done in runs] == [0, 0], runs[0].stderr + runs[1].stderr
+    errors = [float(done.stdout.splitlines()[-1].split()[-1]) for done in runs]
     np.testing.assert_allclose(errors[0], errors[1], rtol=1e-3)
     refused = run("sine", "--steps", "0")
     assert refused.returncode == 2
@@ -124,7 +124,7 @@ def test_a_terminal_is_shown_a_progress_bar(tmp_path: Path) -> None:
 
 
 def test_the_checkpoint_of_the_gpt(tmp_path: Path) -> None:
-    """The file holds model, optimizer, schedule and random state; the run itself compares the losses after it."""
+    """The file holds model, optimizer, schedule and random state; the example compares the losses after loading."""
     done = run("char_gpt", "--steps", "2", "--short", "--device", "cpu", "--output", str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "the same losses to the last bit" in done.stdout

@@ -1,4 +1,4 @@
-"""``save`` and ``load``: values, the format's own library, and files that stay whole whatever fails."""
+"""``save`` and ``load``: values, comparison with the safetensors library, and atomic writes under failures."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ def test_every_type_is_read_by_the_formats_own_library(name: str, tmp_path: Path
 def test_any_dict_of_tensors_comes_back(tmp_path: Path, values: dict[str, Any]) -> None:
     path = tmp_path / "any.safetensors"
     wf.save({key: wf.tensor(value, device="cpu") for key, value in values.items()}, path)
-    found = wf.load(path, device="cpu")
-    assert set(found) == set(values)
+    loaded = wf.load(path, device="cpu")
+    assert set(loaded) == set(values)
     for key, value in values.items():
-        numpy.testing.assert_array_equal(found[key].numpy(), value)
+        numpy.testing.assert_array_equal(loaded[key].numpy(), value)
 
 
 def test_views_and_shared_tensors_are_written_as_they_look(tmp_path: Path, device: Device) -> None:
@@ -114,7 +114,7 @@ def test_what_pytorch_saved_is_read(tmp_path: Path) -> None:
 def test_a_save_that_fails_leaves_the_old_file_and_no_other(
     call: str, error: BaseException, exists: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each call of each function that touches the disk fails once."""
+    """Each call of each function that accesses the disk fails once."""
     path = tmp_path / "model.safetensors"
     if exists:
         wf.save({"x": wf.ones(2)}, path)
@@ -218,12 +218,12 @@ def test_a_type_that_weft_lacks_is_read_as_a_wider_one(tmp_path: Path) -> None:
     }  # fmt: skip
     safetensors.torch.save_file(values, path)
     with pytest.warns(UserWarning, match="dtype of 'u16' is U16, which weft lacks: read as int32"):
-        found = wf.load(path, device="cpu")
-    assert found["u16"].tolist() == [0, 65535]
-    assert found["u16"].dtype is wf.int32
-    assert found["i16"].dtype is wf.int16
-    assert found["i16"].tolist() == [-32768, 32767]
-    assert found["f32"].tolist() == [1, 1]
+        loaded = wf.load(path, device="cpu")
+    assert loaded["u16"].tolist() == [0, 65535]
+    assert loaded["u16"].dtype is wf.int32
+    assert loaded["i16"].dtype is wf.int16
+    assert loaded["i16"].tolist() == [-32768, 32767]
+    assert loaded["f32"].tolist() == [1, 1]
 
 
 @pytest.mark.webgpu

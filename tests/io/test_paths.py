@@ -1,4 +1,4 @@
-"""Paths that name no regular file are refused by name, before anything is opened, written or replaced."""
+"""Paths that name no regular file are refused before anything is opened, written or replaced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PyTorch's checkpoints: what PyTorch wrote is read, what weft wrote PyTorch reads, and no code of a file runs."""
+"""PyTorch's checkpoints: weft reads PyTorch's files, PyTorch reads weft's, and no code of a file is run."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from weft.io import pytorch
 
 
 def stream(obj: Any, **options: Any) -> io.BytesIO:
-    made = io.BytesIO()
-    torch.save(obj, made, **options)
-    made.seek(0)
-    return made
+    file = io.BytesIO()
+    torch.save(obj, file, **options)
+    file.seek(0)
+    return file
 
 
 def equal(ours: Any, theirs: Any) -> None:
@@ -85,10 +85,10 @@ def test_views_types_and_parameters(legacy: bool, device: Device) -> None:
         "int": torch.tensor([1, -2], dtype=torch.int32), "byte": torch.tensor([255], dtype=torch.uint8),
         "char": torch.tensor([-128], dtype=torch.int8), "short": torch.tensor([-32768, 5], dtype=torch.int16), "long": torch.tensor([2**31 - 1, -(2**31)]),
     }  # fmt: skip
-    found = wf.load(stream(saved, _use_new_zipfile_serialization=not legacy), map_location=device.name)
-    equal(found, saved)
-    assert isinstance(found["parameter"], wf.nn.Parameter)
-    assert all(value.device == device.name for value in found.values())
+    loaded = wf.load(stream(saved, _use_new_zipfile_serialization=not legacy), map_location=device.name)
+    equal(loaded, saved)
+    assert isinstance(loaded["parameter"], wf.nn.Parameter)
+    assert all(value.device == device.name for value in loaded.values())
 
 
 def test_a_state_dict_loads_into_the_same_module() -> None:
@@ -266,6 +266,6 @@ def test_damaged_checkpoints_load_or_are_weft_errors(data: bytes, drawn: Any) ->
 
 def test_ordered_dicts_keep_their_type_and_order() -> None:
     saved = OrderedDict([("b", torch.ones(1)), ("a", torch.zeros(1))])
-    found = wf.load(stream(saved))
-    assert isinstance(found, OrderedDict)
-    assert list(found) == ["b", "a"]
+    loaded = wf.load(stream(saved))
+    assert isinstance(loaded, OrderedDict)
+    assert list(loaded) == ["b", "a"]

@@ -1,4 +1,4 @@
-"""Checkpoints in several files: Hugging Face's names and index, and one checkpoint whole whatever fails."""
+"""Checkpoints in shards: Hugging Face's names and index, and atomic replacement under failures."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ print("done")
 @pytest.mark.skipif(os.name != "posix", reason="a process is killed by a signal")
 @pytest.mark.parametrize(("before", "after"), [(1200, 1200), (None, 1200), (1200, None)])
 def test_a_writer_that_is_killed_leaves_one_checkpoint_whole(before: Any, after: Any, tmp_path: Path) -> None:
-    """Killed at the k-th write, fsync and rename, for a few k from the first to past the last."""
+    """A writer is killed at the k-th write, fsync and rename, for some k from the first to past the last."""
     path = tmp_path / "model.safetensors"
     script = tmp_path.parent / f"{tmp_path.name}_child.py"
     script.write_text(CHILD)
@@ -141,7 +141,7 @@ def test_a_writer_that_is_killed_leaves_one_checkpoint_whole(before: Any, after:
 def test_a_save_that_fails_leaves_nothing_of_its_own(
     call: str, before: Any, after: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every call of the function fails once; an error after the commit leaves the new checkpoint."""
+    """Every call of the function fails once; after an error behind the commit the new checkpoint stays."""
     path = tmp_path / "model.safetensors"
     real = getattr(os, call)
     for position in range(1, 40):
@@ -152,7 +152,7 @@ def test_a_save_that_fails_leaves_nothing_of_its_own(
         def fail(*args: Any, position: int = position) -> Any:
             nonlocal calls
             if call == "open" and not args[1] & os.O_WRONLY and not os.path.isdir(args[0]):
-                return real(*args)  # a look at what was there before, which may be impossible
+                return real(*args)  # a check of the previous checkpoint, which is allowed to fail
             calls += 1
             if calls == position:
                 raise OSError("the disk is full")
@@ -220,7 +220,7 @@ def test_old_shards_named_by_a_strange_index_are_left_alone(tmp_path: Path) -> N
 def test_a_failed_save_leaves_the_index_of_others(
     place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Shards of names that are not ours, whose index may not go before the new one has its name."""
+    """Shards with foreign names stay until the new index has replaced theirs."""
     path, calls = tmp_path / "model.safetensors", 0
     safetensors.numpy.save_file({"a": numpy.ones(3, "float32")}, tmp_path / "part.safetensors")
     index = tmp_path / "model.safetensors.index.json"

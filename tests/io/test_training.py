@@ -1,4 +1,4 @@
-"""Trainings that stop and go on: losses equal bit for bit to those of one that was not interrupted."""
+"""Trainings that are saved and continued: their losses equal those of an uninterrupted training bit for bit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from weft.errors import ArgumentError, ArgumentTypeError, FormatError, StateErro
 
 
 class Run:
-    """A small training with dropout, batch norm and a schedule."""
+    """A small training with dropout, batch normalisation and a schedule."""
 
     def __init__(self, device: str, compiled: bool, seed: int) -> None:
         wf.manual_seed(seed)

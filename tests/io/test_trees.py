@@ -1,4 +1,4 @@
-"""Trees as metatensor files: every container and value comes back as it was, on both devices."""
+"""Trees as metatensor files: every container and value is loaded as it was saved, on both devices."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from weft.errors import ArgumentError, ArgumentTypeError, FormatError, WeftError
 from weft.io.trees import NOTES, Encoder, decoded, escaped, unescaped
 
 
-def same(one: Any, other: Any) -> bool:
-    """Equal in types, containers and values; NaN equals itself."""
-    if isinstance(one, wf.Tensor):
+def same(tree: Any, other: Any) -> bool:
+    """Return whether trees are equal in types, containers and values; NaN equals NaN."""
+    if isinstance(tree, wf.Tensor):
         return (
             isinstance(other, wf.Tensor)
-            and one.dtype is other.dtype
-            and one.shape == other.shape
-            and numpy.array_equal(one.numpy(), other.numpy(), equal_nan=one.dtype.is_floating_point)
+            and tree.dtype is other.dtype
+            and tree.shape == other.shape
+            and numpy.array_equal(tree.numpy(), other.numpy(), equal_nan=tree.dtype.is_floating_point)
         )
-    if isinstance(one, numpy.ndarray):
-        return type(other) is numpy.ndarray and one.dtype == other.dtype and numpy.array_equal(one, other)
-    if type(one) is not type(other):
+    if isinstance(tree, numpy.ndarray):
+        return type(other) is numpy.ndarray and tree.dtype == other.dtype and numpy.array_equal(tree, other)
+    if type(tree) is not type(other):
         return False
-    if isinstance(one, dict):
-        return set(one) == set(other) and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return one == other or one != one and other != other
+    if isinstance(tree, dict):
+        return set(tree) == set(other) and all(same(tree[key], other[key]) for key in tree)
+    if isinstance(tree, list | tuple):
+        return len(tree) == len(other) and all(map(same, tree, other))
+    return tree == other or tree != tree and other != other
 
 
 def there_and_back(tree: Any, folder: Path, device: str = "cpu", **options: Any) -> Any:
@@ -54,11 +54,11 @@ def test_a_training_as_people_write_it(tmp_path: Path, device: Device) -> None:
         "history": [(0, 1.5), (1, float("nan"))], "name": "a.b", "flags": (True, None, b"\0x"), "empty": {},
         "nothing": [], "unit": (), "array": numpy.arange(3),
     }  # fmt: skip
-    found = there_and_back(tree, tmp_path, device.name)
-    assert same(tree, found)
+    loaded = there_and_back(tree, tmp_path, device.name)
+    assert same(tree, loaded)
     again = wf.nn.Sequential(wf.nn.Linear(3, 4), wf.nn.BatchNorm1d(4), wf.nn.Linear(4, 1)).to(device.name)
-    again.load_state_dict(found["model"])
-    wf.optim.AdamW(again.parameters()).load_state_dict(found["optimizer"])
+    again.load_state_dict(loaded["model"])
+    wf.optim.AdamW(again.parameters()).load_state_dict(loaded["optimizer"])
     file = mt.open(tmp_path / "tree.mt")
     assert file["epoch"] == 3
     numpy.testing.assert_array_equal(file["model.0.weight"], model[0].weight.detach().numpy())
@@ -110,11 +110,11 @@ def test_keys_are_escaped(key: str) -> None:
 
 def test_tied_tensors_are_stored_once_and_stay_tied(tmp_path: Path) -> None:
     weight = wf.randn(100, 100, device="cpu")
-    found = there_and_back({"embed.weight": weight, "head.weight": weight, "part": weight[:50]}, tmp_path)
-    assert found["embed.weight"] is found["head.weight"]
-    assert found["part"] is not found["embed.weight"]
+    loaded = there_and_back({"embed.weight": weight, "head.weight": weight, "part": weight[:50]}, tmp_path)
+    assert loaded["embed.weight"] is loaded["head.weight"]
+    assert loaded["part"] is not loaded["embed.weight"]
     assert (tmp_path / "tree.mt").stat().st_size < 1.6 * 40_000 + 2_000
-    assert same(found, {"embed.weight": weight, "head.weight": weight, "part": weight[:50]})
+    assert same(loaded, {"embed.weight": weight, "head.weight": weight, "part": weight[:50]})
 
 
 class Unknown:
@@ -160,7 +160,7 @@ def test_suffixes_and_metadata(tmp_path: Path) -> None:
 
 
 def test_files_of_others_are_read(tmp_path: Path) -> None:
-    """A metatensor file without notes is a dict of structs; datasets are named, with what reads them."""
+    """A metatensor file without notes loads as a dict of structs; the error for a dataset names its reader."""
     mt.save(tmp_path / "a.mt", {"layer": {"bias": numpy.ones(2, "float32")}, "epoch": 3, "name": "x"})
     assert same(
         wf.load(tmp_path / "a.mt", device="cpu"),

@@ -1,7 +1,7 @@
-"""A structure-aware fuzz of the reader: valid files, changed field by field, bit by bit, or cut short.
+"""A structure-aware fuzzer of the reader: valid files with changed fields, changed bits, or a cut-off end.
 
 Each case must end in a ``FormatError`` or in a correct read, within two seconds and within a limit of memory: twice the
-file and 16 MB. ``python -m tests.metatensor.fuzz 20000 0`` runs cases from a seed and prints what happened as JSON;
+file and 16 MB. ``python -m tests.metatensor.fuzz 20000 0`` runs cases from a seed and prints a report as JSON;
 ``fuzz_atheris.py`` runs the same ``check`` under a coverage-guided fuzzer for as long as wanted.
 """
 
@@ -24,7 +24,7 @@ import coverage
 MOST_SECONDS = 2.0
 MOST_BYTES = 16 << 20
 SPARE = 64 << 20
-"""Bytes more where branches are measured: a measurement that gets no memory stops without a word."""
+"""Additional bytes for the measurement of branches, which stops silently without memory."""
 GOLDEN = Path(__file__).parent / "golden"
 SOURCES = Path(__file__).parents[2] / "src" / "weft" / "metatensor"
 READER = (
@@ -45,17 +45,17 @@ WRITERS = (
     r"_parts|_columns|_known|_names|_finish|from_safetensors|to_safetensors|write_safetensors|pack|unpack|offsets|table|_leaves|pad|"
     r"_fits|describe|raw|sequence|children|dtype|stride|_has_place_for_data|check_arguments|__repr__|_step|_back)\("
 )
-"""What in those files is no part of reading."""
+"""Functions and lines of these files that are not part of reading."""
 NOT_FROM_FILES = (
     r"isinstance\(path, str", r"isinstance\(schema, Element\)", r"if mode not in", r"if parser\.packed", r"if order",
     r"if self\.kind\.asserts", r"if hasattr\(self, \"_handle\"", r"if not got", r"def check\(self, where",
     r"if self\._handle < 0", r"if self\.start \+ end > size", r"def not_too_many",
 )  # fmt: skip
-"""Branches that arguments decide, and no file; and the one for a file that shrinks between two calls."""
+"""Branches that depend on arguments and not on the file, and the branch for a file that shrinks between two calls."""
 
 
 def seeds() -> list[bytes]:
-    """The golden files, and a safetensors file made by hand."""
+    """Return the expected files, and a safetensors file made by hand."""
     header = {
         "__metadata__": {"format": "pt"},
         "a": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]},
@@ -75,7 +75,7 @@ INDIRECT = {"encoding": "offset-indirect"}
 
 
 def rich(endian: str) -> bytes:
-    """A file with what the golden ones hold apart, put into one another."""
+    """Return a file that nests the features of the expected files in each other."""
     import numpy as np
 
     from weft import metatensor as mt
@@ -165,7 +165,7 @@ KEYS = ("align", "encoding", "maxLength", "minItems", "maxItems", "finite", "end
 
 
 def nodes(tree: Any, found: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-    """Every (container, key) of a tree of plain data."""
+    """Return every (container, key) of a tree of plain data."""
     for key in list(tree) if isinstance(tree, dict) else range(len(tree)):
         found.append((tree, key))
         if isinstance(tree[key], dict | list):
@@ -174,7 +174,7 @@ def nodes(tree: Any, found: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
 
 
 def change_header(header: Any, rng: random.Random) -> None:
-    """One field of the header becomes another value, goes, comes, moves, or gets another name."""
+    """Change, remove, add, move or rename a field of the header."""
     places = nodes(header, [])
     if not places:
         return
@@ -202,7 +202,7 @@ def change_header(header: Any, rng: random.Random) -> None:
 
 
 def doubling(levels: int, leaf: Any) -> str:
-    """Definitions of structs of two of the next, level on level, as JSON text."""
+    """Return definitions of structs that refer twice to the next level, as JSON text."""
     both = {"TypeDef:Struct": True}
     defs = {
         f"D{n}": {**both, "properties": {part: {"$ref": f"D{n + 1}"} for part in "ab"}} for n in range(levels)
@@ -211,7 +211,7 @@ def doubling(levels: int, leaf: Any) -> str:
 
 
 def doubled(text: str, rng: random.Random) -> str:
-    """Items that references make very large, or nearly empty."""
+    """Return a header with items that references make very large or nearly empty."""
     levels, leaf = rng.choice(((20, {"TypeDef:Uint8": True}), (12, {"TypeDef:Struct": True})))
     text = text.replace(
         '"items": {',
@@ -221,7 +221,7 @@ def doubled(text: str, rng: random.Random) -> str:
 
 
 def change_text(seed: bytes, rng: random.Random) -> bytes:
-    """The header as text, made what no tree of plain data becomes."""
+    """Return the header as text that no tree of plain data encodes to."""
     header, data = split(seed)
     text = json.dumps(header)
     nested = '{"a":' * 70
@@ -238,7 +238,7 @@ def change_text(seed: bytes, rng: random.Random) -> bytes:
 
 
 def mutated(seed: bytes, rng: random.Random) -> bytes:
-    """A file that is nearly the seed."""
+    """Return a mutation of the seed."""
     kind = rng.randrange(11)
     if kind == 10:
         return change_text(seed, rng)
@@ -270,7 +270,7 @@ def mutated(seed: bytes, rng: random.Random) -> bytes:
 
 
 def check(path: str, data: bytes) -> str:
-    """Open and read all of it: "read" or "refused". Anything else that is raised is a bug."""
+    """Open a file and read all of it; return "read" or "refused". Any other exception is a bug."""
     from tests.metatensor.hostile import touch, touch_all
     from weft import metatensor as mt
     from weft.errors import FormatError
@@ -301,13 +301,13 @@ def virtual_bytes() -> int:
 
 
 def limit_memory(largest: int) -> None:
-    """From here on, memory may grow by 16 MB and twice a file: more is a ``MemoryError``."""
+    """Limit the further growth of memory to 16 MB and twice the file: more is a ``MemoryError``."""
     most = virtual_bytes() + MOST_BYTES + 2 * largest
     resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
 def run(cases: int, seed: int, spare: int = 0) -> dict[str, Any]:
-    """So many cases; the counts of their ends, the slowest, and what was neither read nor refused."""
+    """Run the cases; return the counts of outcomes, the slowest case, and the failures."""
     rng, all_seeds = random.Random(seed), seeds()
     ends = {"read": 0, "refused": 0}
     slowest, failures = 0.0, []
@@ -331,7 +331,7 @@ def run(cases: int, seed: int, spare: int = 0) -> dict[str, Any]:
 
 
 def measured(cases: int, seed: int) -> dict[str, Any]:
-    """``run`` under a measurement of the reader's branches."""
+    """Run the cases and measure the coverage of the reader's branches."""
     files = [str(SOURCES / f"{name}.py") for name in READER]
     meter = coverage.Coverage(branch=True, include=files, data_file=None, config_file=False)
     for pattern in (WRITERS, *NOT_FROM_FILES):

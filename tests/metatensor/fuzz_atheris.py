@@ -2,8 +2,8 @@
 
     python -m tests.metatensor.fuzz_atheris -max_total_time=3600 corpus/
 
-The corpus starts from the golden files where the folder is empty. Ends at the first input that is neither read nor
-refused; ``fuzz.check`` says what that means.
+In an empty folder the corpus starts from the expected files. The run ends at the first input that is neither read nor
+refused (see ``fuzz.check``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The golden files: each feature's schema, values, offsets and bytes, all of them worked out by hand.
+"""The expected files: the schema, values, offsets and bytes of each feature, worked out by hand.
 
 Nothing here comes from the package: ``file_bytes`` puts a header and the bytes together with ``json`` alone. Run as
 a script (``python -m tests.metatensor.golden_cases``) it writes them to ``golden/``.
@@ -35,7 +35,7 @@ def tensor(dtype: str, *shape: int, **notes: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Golden:
-    """A file: ``data`` in hexadecimal, one row of text a field."""
+    """A file: ``data`` in hexadecimal, with a row of text for each field."""
 
     name: str
     schema: Any
@@ -58,7 +58,7 @@ class Golden:
 
 @dataclass(frozen=True)
 class Frame:
-    """A packed value: what stands on a wire."""
+    """A packed value, as it is sent over a wire."""
 
     name: str
     schema: Any

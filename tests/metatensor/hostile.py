@@ -1,4 +1,4 @@
-"""Files made wrong on purpose: a header as plain data, and bytes."""
+"""Builds invalid files from a header as plain data and bytes, and reads all of a file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from weft.metatensor.file import File
 
 
 def built(header: dict[str, Any] | bytes, data: bytes = b"", length: int | None = None) -> bytes:
-    """A file of a header and data; ``length`` is what it claims the header's length to be."""
+    """Return a file of a header and data that claims ``length`` as the header's length."""
     text = header if isinstance(header, bytes) else json.dumps(header, ensure_ascii=False).encode()
     text += b" " * (-(8 + len(text)) % 64)
     return (len(text) if length is None else length).to_bytes(8, "little") + text + data
@@ -24,7 +24,7 @@ def header(properties: dict[str, Any], offsets: dict[str, Any], **more: Any) -> 
 
 
 def touch(value: Any) -> None:
-    """Read all there is in a value that came from a file, by every way there is; the first mistake is raised."""
+    """Read all of a value from a file, by every way of reading; the first mistake is raised."""
     if isinstance(value, mt.Records):
         with suppress(FormatError):
             value.array  # noqa: B018

@@ -1,4 +1,4 @@
-"""The format by itself: where wgpu, llvmlite and the rest of weft's libraries are not to be had, it works."""
+"""The format works without wgpu, llvmlite and the other dependencies of weft."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PROGRAM = """
 import importlib.abc, sys, tempfile, os
 
 class Missing(importlib.abc.MetaPathFinder):
-    # an environment of NumPy, ml_dtypes and jsonschema-rs: whatever else is asked for is not installed
+    # an environment of NumPy, ml_dtypes and jsonschema-rs only
     names = {"wgpu", "llvmlite", "torch", "scipy", "safetensors", "tqdm", "pyarrow", "matplotlib", "sklearn"}
 
     def find_spec(self, name, path=None, target=None):

@@ -1,4 +1,4 @@
-"""The description of the format: its Python runs, and its numbers are the code's."""
+"""docs/metatensor.md: its Python runs, and its numbers and names agree with the code."""
 
 from __future__ import annotations
 

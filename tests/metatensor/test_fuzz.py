@@ -1,6 +1,6 @@
-"""Twenty thousand files that are nearly valid: each is refused by name or read, in time, memory and almost all branches.
+"""Twenty thousand nearly valid files: each is refused or read, within limits of time and memory, over most branches.
 
-The cases run in processes of their own (see ``fuzz.py``), where memory has a limit.
+The cases run in separate processes (see ``fuzz.py``) with limited memory.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def test_fuzz() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of address space are Linux's")
 def test_the_limit_of_memory_holds() -> None:
-    """What the fuzz relies on: an allocation above the limit is a ``MemoryError``."""
+    """The fuzzer relies on this: an allocation above the limit is a ``MemoryError``."""
     program = """
 from tests.metatensor.fuzz import limit_memory, MOST_BYTES
 import numpy

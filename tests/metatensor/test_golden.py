@@ -1,4 +1,4 @@
-"""Files as bytes, one a feature, laid out by hand: what is written and read must be exactly those."""
+"""Files laid out by hand, one for each feature: writing gives exactly these bytes, and reading their values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TYPES = {"F32": "f4", "F64": "f8", "I16": "i2", "I32": "i4", "BOOL": "?", "BF16"
 
 
 def plain(value: Any) -> Any:
-    """What was read, as the lists and dictionaries that the cases are written in."""
+    """Return a value that was read as the lists and dictionaries of the cases."""
     if isinstance(value, mt.Row):
         return plain(value.to_dict())
     if isinstance(value, np.ndarray | np.generic):
@@ -31,7 +31,7 @@ def plain(value: Any) -> Any:
 
 
 def writable(schema: Any, tree: Any) -> Any:
-    """The tree with its tensors as arrays."""
+    """Return the tree with its tensors as arrays."""
     if "TypeDef:Tensor" in schema:
         notes = schema["TypeDef:Tensor"]
         return np.array(tree, TYPES[notes["dtype"]]).reshape(notes["shape"])
@@ -98,7 +98,7 @@ def test_every_keyword_has_a_golden_file() -> None:
 
 
 def test_the_specification_of_offsets() -> None:
-    """``u8, u32, f32`` aligned, and ``u8, u32, string`` packed, as the format's own text has them."""
+    """``u8, u32, f32`` aligned, and ``u8, u32, string`` packed, as in the description of the format."""
     aligned = mt.compile(mt.Struct(mt.Field("a", "Uint8"), mt.Field("b", "Uint32"), mt.Field("c", "Float32")))
     assert aligned.offsets() == {"a": (0, 1), "b": (4, 8), "c": (8, 12)}
     assert (aligned.size, aligned.stride) == (12, 12)

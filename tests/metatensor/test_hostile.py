@@ -1,4 +1,4 @@
-"""Trust nothing in a file: each rule broken once, each an error that names the field, before any view is handed out."""
+"""Untrusted files: each rule is broken once, and an error names the field before any view is returned."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def array(items: Any, notes: Any = True, **beside: Any) -> dict[str, Any]:
 
 
 def refused(tmp_path: Path, data: bytes, words: str) -> None:
-    """The file is refused at ``open``, with and without a map, and by a receiver; the message has the words."""
+    """Assert that ``open``, with and without ``mmap``, and a receiver refuse the file, with the words in the message."""
     path = tmp_path / "bad.mt"
     path.write_bytes(data)
     for mapped in (True, False):
@@ -128,7 +128,7 @@ def test_refused_when_opened(case: str, tmp_path: Path) -> None:
 
 
 def doubling(levels: int) -> dict[str, Any]:
-    """Structs of two of the next, level on level: 2**levels fields, in a few kilobytes."""
+    """Return structs that refer twice to the next level: 2**levels fields in a few kilobytes."""
     defs: dict[str, Any] = {f"L{levels}": U8}
     for level in range(levels):
         both = {"a": {"$ref": f"L{level + 1}"}, "b": {"$ref": f"L{level + 1}"}}
@@ -252,7 +252,7 @@ ROW = {"TypeDef:Struct": True, "properties": {
     ],
 )
 def test_a_row_is_refused_by_place(index: int, field: str, at: int, wrong: bytes, tmp_path: Path) -> None:
-    """The row, the column, and the whole array name the same place."""
+    """Errors of the row, the column and the whole array name the same place."""
     path = tmp_path / "a.mt"
     mt.save(path, [{"t": "x", "on": False, "e": "a", "f": 1.0, "s": ""}] * 2, ROW)
     data = bytearray(path.read_bytes())
@@ -277,11 +277,11 @@ def test_a_row_is_refused_by_place(index: int, field: str, at: int, wrong: bytes
 
 @pytest.mark.parametrize("endian", ["little", "big"])
 def test_an_entry_whose_end_wraps_around(endian: Any, tmp_path: Path) -> None:
-    """Offset and length of 32 bits whose sum is small again."""
+    """Offset and length are 32-bit numbers whose sum wraps around to a small number."""
     entry = (2**32 - 4).to_bytes(4, endian) + (6).to_bytes(4, endian)
     properties = {"t": array(INDIRECT, minItems=1, maxItems=1)}
-    made = header(properties, {"t": [0, 8], "t.$data": [8, 12]}, endian=endian)
-    (tmp_path / "a.mt").write_bytes(built(made, entry + b"abcd"))
+    claimed = header(properties, {"t": [0, 8], "t.$data": [8, 12]}, endian=endian)
+    (tmp_path / "a.mt").write_bytes(built(claimed, entry + b"abcd"))
     with mt.open(tmp_path / "a.mt") as file:
         blob = file.blob("t")
         for read in (lambda: blob[0], blob.tolist, lambda: blob[:1].tolist()):
@@ -347,7 +347,7 @@ def test_references_with_siblings_take_no_time(way: str) -> None:
 
 
 def test_references_that_multiply_are_refused() -> None:
-    """Each of many references adds its own keyword to one large target, which is then laid out once for each."""
+    """Many references each add a keyword to the same large target, which would be laid out once for each."""
     target = {"TypeDef:Struct": True, "properties": {f"f{n}": U8 for n in range(1000)}}
     many = {f"r{n}": {"$ref": "T", "x": n} for n in range(5000)}
     start = time.process_time()
@@ -357,7 +357,7 @@ def test_references_that_multiply_are_refused() -> None:
 
 
 def test_fields_that_multiply(tmp_path: Path) -> None:
-    """What repeats in the data may not be made of very many fields, nor of many that take no bytes."""
+    """A repeated item may not have very many fields, nor many fields without bytes."""
     for levels, leaf, words in (
         (20, U8, "fields, expected at most"),
         (12, {"TypeDef:Struct": True}, "fields of no bytes"),
@@ -373,7 +373,7 @@ def test_fields_that_multiply(tmp_path: Path) -> None:
 
 
 def test_definitions_are_checked_whether_used_or_not() -> None:
-    """A pattern makes validation spell the whole schema out, what no reference leads to among it."""
+    """With a pattern, validation expands the whole schema, including definitions that no reference uses."""
     properties = {"a": {"TypeDef:String": True, "pattern": "x"}}
     for defs, words in (
         ("TypeDef:String", r"\$defs 'TypeDef:String', expected an object"),

@@ -1,4 +1,4 @@
-"""The reader in JavaScript, which was written from the format's description, under Node: it reads every golden file."""
+"""The JavaScript reader, written from the description of the format, reads every expected file under Node.js."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NODE = shutil.which("node")
 
 
 def needs_node() -> str:
-    """Node's path; without it the test is skipped with this reason, and fails where CI requires it."""
+    """Return the path of Node.js; without it skip the test, or fail it if Node.js is required."""
     if NODE is None:
         reason = "node is not installed: the JavaScript reader is not tested (Debian: apt-get install nodejs)"
         if os.environ.get("WEFT_REQUIRE_NODE") == "1":
@@ -28,7 +28,7 @@ def needs_node() -> str:
 
 
 def as_javascript(schema: Any, value: Any, defs: Any) -> Any:
-    """A value as the reader prints it: 64-bit integers as text, bytes and tensors as flat lists."""
+    """Return a value as the reader prints it: 64-bit integers as text, bytes and tensors as flat lists."""
     schema = defs[schema["$ref"].split("/")[-1]] if "$ref" in schema else schema
     if "TypeDef:Int64" in schema or "TypeDef:Uint64" in schema:
         return str(value)

@@ -1,4 +1,4 @@
-"""Layouts: what compiles and what does not, both modes of one schema, and values to bytes and back."""
+"""Layouts: valid and invalid schemas, both modes of a schema, and conversion of values to bytes and back."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def test_an_index_and_its_data_in_one_value() -> None:
         (union({"kind": "field", "name": "t"}, {"p": record()}), {"x": 1}, "'t', which names the variant"),
         ({"TypeDef:Tensor": {"dtype": "F32", "shape": [2]}}, np.zeros(2), "a is float64 of shape (2,)"),
         ({"TypeDef:Tensor": {"dtype": "F32", "shape": [2]}}, np.zeros(3, "f4"), "of shape (3,), expected float32 of shape (2,)"),
-        # what only the schema asks, and its engine checks
+        # constraints of the schema that only its engine checks
         (number("Int8", minimum=0), -1, "a: -1 is less than the minimum of 0"),
         (number("Float32", exclusiveMaximum=1), 1.0, "a: 1.0 is greater than"),
         (number("String", pattern="^w+$"), "x", 'a: "x" does not match'),
@@ -225,7 +225,7 @@ def test_values_that_do_not_fit(schema: Any, value: Any, words: str, mode: Any) 
     if mode == "packed" and "maxLength" in schema:
         words = words if "bytes long" not in words else "a: "
         if words.startswith("ends in"):
-            return  # inline, zeros at the end are as good as any
+            return  # inline texts may end in zeros
     if words == "a: " and mode == "packed" and value == "åå":
         return  # two characters, of three allowed
     with pytest.raises(FormatError) as caught:
@@ -256,7 +256,7 @@ def test_bfloat16_rounds_to_nearest_even(endian: Any) -> None:
 
 @pytest.mark.parametrize("reference", ["http://localhost:1/x.json", "file:///etc/passwd", "other.json#/a"])
 def test_the_engine_fetches_nothing(reference: str) -> None:
-    """A schema's plain parts may refer to anything: the engine is given no way out of the document."""
+    """Plain parts of a schema may contain any reference, but the engine fetches nothing from outside of the document."""
     schema = record(a=number("Int8", allOf=[{"$ref": reference}]))
     with pytest.raises(
         FormatError, match=r"the schema is not valid.*(outside of the document|retrieving it failed)"
@@ -269,7 +269,7 @@ def test_patterns_have_limits() -> None:
         mt.compile(record(a=number("String", pattern="(a{1000}){1000}"))).pack({"a": "a"})
     layout = mt.compile(record(a=number("String", pattern="^(a+)+$")))
     with pytest.raises(FormatError):
-        layout.pack({"a": "a" * 50_000 + "b"})  # a backtracking engine would not come back
+        layout.pack({"a": "a" * 50_000 + "b"})  # a backtracking engine would not return in time
 
 
 def test_table() -> None:

@@ -1,4 +1,4 @@
-"""Parts of files in other files, byte by byte: what cannot stand together is named."""
+"""Copies of parts between files, byte by byte; parts that cannot be combined are named in an error."""
 
 from __future__ import annotations
 
@@ -45,10 +45,12 @@ def test_nothing_is_a_file_too(tmp_path: Path) -> None:
 
 
 def test_what_cannot_stand_together(tmp_path: Path) -> None:
-    one = {"TypeDef:Struct": True, "properties": {"a": {"TypeDef:Int8": True}}}
-    mt.save(tmp_path / "little.mt", {"a": 1}, one)
+    schema = {"TypeDef:Struct": True, "properties": {"a": {"TypeDef:Int8": True}}}
+    mt.save(tmp_path / "little.mt", {"a": 1}, schema)
     mt.save(
-        tmp_path / "big.mt", {"b": 1}, {**one, "endian": "big", "properties": {"b": {"TypeDef:Int8": True}}}
+        tmp_path / "big.mt",
+        {"b": 1},
+        {**schema, "endian": "big", "properties": {"b": {"TypeDef:Int8": True}}},
     )
     mt.save(tmp_path / "inner.mt", {"a": {"c": 1}})
     with (

@@ -1,4 +1,4 @@
-"""safetensors files, checked with the format's own library: read as they are, and converted there and back."""
+"""safetensors files, checked with the safetensors library: reading, and conversion in both directions."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_there_and_back(
 
 
 def test_an_unaligned_file_is_copied_into_aligned_memory(tmp_path: Path) -> None:
-    """The format lets tensors stand anywhere: here float64 behind a byte, and a header of odd length."""
+    """The format permits unaligned tensors: here a float64 after a byte, and a header of odd length."""
     header = {"a": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}, "b": {"dtype": "F64", "shape": [2], "data_offsets": [1, 17]},
               "c": {"dtype": "F32", "shape": [], "data_offsets": [17, 21]}}  # fmt: skip
     values = np.array([1.5, -2.5])

@@ -1,4 +1,4 @@
-"""Saving: what is inferred, where parts go, what is refused, and files that are there whole or not at all."""
+"""Saving: inferred schemas, positions of parts, refused values, and atomic writes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_tree_there_and_back(tmp_path: Path) -> None:
 
 
 def test_a_file_saved_from_its_own_tree_is_the_same(tmp_path: Path) -> None:
-    """What ``tree`` gives (views, rows, blobs) is what ``save`` takes."""
+    """``save`` accepts the values of ``tree`` (views, rows, blobs)."""
     first = saved(tmp_path, TREE, metadata={"a": [1, None]})
     mt.save(tmp_path / "b.mt", first.tree(), first.schema, first.metadata)
     assert (tmp_path / "b.mt").read_bytes() == (tmp_path / "a.mt").read_bytes()

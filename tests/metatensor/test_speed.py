@@ -1,4 +1,4 @@
-"""What must be quick, by bounds far above what is measured (see benchmarks/metatensor.py): what is lazy stays lazy."""
+"""Bounds on times, far above the measured ones (see benchmarks/metatensor.py): lazy reads stay lazy."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from weft.metatensor import header
 
 
 def best(run: Callable[[], Any], times: int = 20) -> float:
-    """The least seconds of processor time that a call takes."""
-    found = 1e9
+    """Return the least processor seconds of a call."""
+    least = 1e9
     for _ in range(times):
         start = time.process_time()
         run()
-        found = min(found, time.process_time() - start)
-    return found
+        least = min(least, time.process_time() - start)
+    return least
 
 
 def test_opening_four_gigabytes(tmp_path: Path) -> None:

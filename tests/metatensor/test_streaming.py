@@ -1,4 +1,4 @@
-"""Files in pieces: any interleaving gives the same values, each part as soon as it is whole; wrong pieces are refused."""
+"""Streamed files: any interleaving gives the same values, each part as soon as it is complete; wrong pieces fail."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def test_any_interleaving(name: str, chunk: int, seed: int, header_first: bool) 
             receiver.feed("", piece)
         del streams[0]
     done: list[str] = [] if not header_first else receiver.ready
-    queues = {one: list(pieces) for one, pieces in streams if pieces}
+    queues = {stream: list(pieces) for stream, pieces in streams if pieces}
     while queues:
-        one = rng.choice(list(queues))
-        done += receiver.feed(one, queues[one].pop(0))
-        if not queues[one]:
-            del queues[one]
+        stream = rng.choice(list(queues))
+        done += receiver.feed(stream, queues[stream].pop(0))
+        if not queues[stream]:
+            del queues[stream]
     assert receiver.complete
     with mt.open(path) as file:
         assert sorted(done) == sorted(file)
@@ -131,7 +131,7 @@ class TestWrongPieces:
 
 
 def test_a_model_computes_while_its_tensors_are_under_way(tmp_path: Path) -> None:
-    """The first layers of a Sequential have run before the last layer's weights have been sent."""
+    """The first layers of a Sequential run before the last layer's weights are sent."""
     import weft as wf
 
     wf.manual_seed(0)
@@ -148,7 +148,7 @@ def test_a_model_computes_while_its_tensors_are_under_way(tmp_path: Path) -> Non
     held_back = f"{len(layers) - 1}.weight"
 
     def source() -> None:
-        """Sends all but the last layer, and that only when told that the first have computed."""
+        """Send all but the last layer, and the last only after the first layers have run."""
         for stream in mt.chunks(tmp_path / "model.mt", order=lambda name: name == held_back, chunk=64):
             if stream.name == held_back:
                 assert computed.wait(30)

@@ -1,4 +1,4 @@
-"""What docs/metatensor.md says of trees and trainings is enough to read them: a reader written from it alone."""
+"""A reader written from docs/metatensor.md alone reads trees and trainings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from weft import metatensor as mt
 
 
 def read(path: Path) -> Any:
-    """A tree as the page describes it, by the format alone."""
+    """Return a tree, read as the page describes."""
     with mt.open(path) as file:
         notes = file.metadata["weft.tree"]
         values = {
@@ -64,8 +64,8 @@ def same(found: Any, expected: Any) -> None:
             same(found[key], value)
     elif isinstance(expected, list | tuple):
         assert type(found) is type(expected)
-        for one, other in zip(found, expected, strict=True):
-            same(one, other)
+        for item, other in zip(found, expected, strict=True):
+            same(item, other)
     else:
         assert found == expected
 

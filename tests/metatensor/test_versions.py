@@ -1,4 +1,4 @@
-"""What changed between two schemas, and files brought from one to the other."""
+"""Differences of two schemas, and migration of files from one to the other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``checkpoint``: the gradients of a function without its inner values, eager and compiled."""
+"""``checkpoint``: gradients of a function with recomputed activations, eager and compiled."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def gradients(model, forward, x):
 
 
 def same(found, expected) -> None:
-    for one, other in zip(found, expected, strict=True):
-        numpy.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    for value, other in zip(found, expected, strict=True):
+        numpy.testing.assert_allclose(value, other, rtol=1e-5, atol=1e-6)
 
 
 def test_gradients_are_those_without_it(device) -> None:
@@ -41,8 +41,8 @@ def test_gradients_are_those_without_it(device) -> None:
     expected = gradients(model, model, x)
 
     def each(x):
-        for one in model:
-            x = checkpoint(one, x, use_reentrant=False)
+        for layer in model:
+            x = checkpoint(layer, x, use_reentrant=False)
         return x
 
     def nested(x):
@@ -144,13 +144,13 @@ def test_compiled_functions_recompute_behind_a_barrier(device) -> None:
     x = wf.tensor(numpy.random.default_rng(0).normal(size=(4, 6)), dtype=wf.float32, device=device.name)
 
     def step(x):
-        for one in model:
-            x = checkpoint(one, x)
+        for layer in model:
+            x = checkpoint(layer, x)
         return wf.autograd.grad((x**2).sum(), list(model.parameters()))
 
     def run(fn):
         wf.manual_seed(5)
-        return [one.tolist() for one in fn(x)]
+        return [result.tolist() for result in fn(x)]
 
     compiled = wf.jit(step)
     same(run(compiled), run(step))

@@ -1,4 +1,4 @@
-"""Datasets, samplers and ``DataLoader``: order, batches, threads, exceptions; against PyTorch's where it has the same."""
+"""Datasets, samplers and ``DataLoader``: order, batches, threads, exceptions; compared with PyTorch where possible."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from weft.utils.data import (
 
 
 class Squares(Dataset):
-    """Samples made one by one, in whatever thread asks."""
+    """A dataset that builds each sample in the calling thread."""
 
     def __init__(self, count: int, broken: int | None = None, slow: bool = False) -> None:
         self.count, self.broken, self.slow = count, broken, slow
@@ -134,7 +134,7 @@ def test_threads_have_the_callers_context(device: Device) -> None:
 def test_a_seed_gives_one_order_on_every_device(workers: int, device: Device) -> None:
     def order(name: str) -> list[list[int]]:
         wf.manual_seed(3)
-        wf.rand(100, device=name)  # what a model draws on its device does not matter
+        wf.rand(100, device=name)  # draws on the model's device do not affect the order
         loader = DataLoader(digits(name), 4, shuffle=True, num_workers=workers)
         return [batch[1].tolist() for _ in range(2) for batch in loader]
 

@@ -1,4 +1,4 @@
-"""``latest_only`` and ``single_flight`` under real event loops: who runs, who is superseded, and what cancelling and failing leave."""
+"""``latest_only`` and ``single_flight`` under real event loops: running and superseded calls, cancellation, failures."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from weft.errors import Aborted, ArgumentTypeError, Superseded, UnsupportedError
 from weft.utils import latest_only, single_flight
 
 
-def outcome(found: Any) -> Any:
-    return type(found) if isinstance(found, BaseException) else found
+def outcome(result: Any) -> Any:
+    return type(result) if isinstance(result, BaseException) else result
 
 
 def test_the_newest_wins() -> None:
@@ -264,7 +264,7 @@ def test_a_failure_goes_to_all_that_wait_for_it() -> None:
 
 
 class Held:
-    """Calls that end when they are told to, and what they did; made in the loop that runs them."""
+    """Calls that end on command, and a record of their events; created in the loop that runs them."""
 
     def __init__(self) -> None:
         self.started, self.release, self.let_go = asyncio.Event(), asyncio.Event(), asyncio.Event()

@@ -1,4 +1,4 @@
-"""Libraries that ``import torch`` run on weft: a small one, written here, and public ones where they are installed.
+"""Libraries that ``import torch`` run on weft: a small library, written here, and public libraries if installed.
 
 Each program runs in two processes, with PyTorch and with weft in its place, and prints values and gradients.
 """
@@ -116,8 +116,8 @@ def test_a_library_runs_as_with_pytorch(name: str, tmp_path: Path) -> None:
         )
     ours, theirs = (json.loads(run(PROGRAMS[name], tmp_path, stand_in)) for stand_in in (True, False))
     assert len(ours) == len(theirs) > 1
-    for own, other in zip(ours, theirs, strict=True):
-        assert own == pytest.approx(other, rel=1e-4, abs=1e-6)
+    for value, expected in zip(ours, theirs, strict=True):
+        assert value == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
 def test_modules_are_wefts(tmp_path: Path) -> None:

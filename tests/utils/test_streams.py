@@ -22,7 +22,7 @@ from weft.utils.data import (
 
 
 class Numbers(IterableDataset):
-    """0 to ``count`` - 1; with workers each gives its part."""
+    """0 to ``count`` - 1; each worker yields its part."""
 
     def __init__(self, count: int) -> None:
         self.count = count

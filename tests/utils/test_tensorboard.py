@@ -1,4 +1,4 @@
-"""What ``utils.tensorboard`` writes is read back by TensorBoard's own reader."""
+"""TensorBoard's reader reads the events that ``utils.tensorboard`` writes."""
 
 from __future__ import annotations
 
