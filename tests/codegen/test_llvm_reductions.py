@@ -299,5 +299,5 @@ def test_bool_folds_need_bool() -> None:
     builder.store(
         operand(1, ()), [], builder.reduce("any", builder.load(operand(0, (4,), dtypes.int32), columns))
     )
-    with pytest.raises(KernelError, match="any folds values of type int32, expected bool"):
+    with pytest.raises(KernelError, match="reduction any: value is int32, expected bool"):
         run(builder.finish(), [numpy.zeros(4, numpy.int32), numpy.zeros((), bool)])

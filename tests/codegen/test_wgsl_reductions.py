@@ -135,6 +135,24 @@ def test_a_long_sum_keeps_its_accuracy(gpu: Device, cooperative: bool) -> None:
         compare(gpu, step, [x, numpy.zeros(1, "float32")], 5e-6)
 
 
+@pytest.mark.parametrize(
+    ("shape", "runs"),
+    [((21_800, 1), True), ((13_000, 3), True), ((22_000, 1), False), ((21_000, 2), False), ((7_000, 8), False)],
+    ids=str,
+)
+def test_the_ends_of_inner_loops_are_steps_too(gpu: Device, shape: tuple[int, int], runs: bool) -> None:
+    """A loop that is entered n times takes n steps to end: a sum of 22,000 x 1 was that of its first 21,845 rows."""
+    if not gpu.profile.software:
+        pytest.skip("a GPU runs long loops")
+    step = fold(dtypes.float32, "sum", shape, (0, 1), False, dtypes.float32)
+    arrays = [numpy.ones(shape[0] * shape[1], "float32"), numpy.zeros(1, "float32")]
+    if runs:
+        compare(gpu, step, arrays)
+    else:
+        with pytest.raises(KernelError, match=r"ends loops that are this long.*at most 65535"):
+            compare(gpu, step, arrays)
+
+
 def test_a_loop_that_a_software_driver_would_cut_short_is_refused(gpu: Device) -> None:
     """llvmpipe leaves loops after 65,535 steps; the sum of the first ones is not an answer."""
     if not gpu.profile.software:

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from weft import dtypes
+from weft.codegen.folds import passes, position
 from weft.codegen.llvm.form import PointForm, Span, part_form
 from weft.codegen.llvm.function import FunctionWriter
 from weft.codegen.llvm.held import Held, held
 from weft.codegen.llvm.lanes import folds_wide
 from weft.codegen.llvm.memory import LANES, WIDE, Lane, Memory, depends
-from weft.codegen.llvm.reduction import BLOCK, Accumulator, Pass, passes
-from weft.expr import Expr, const
+from weft.codegen.llvm.reduction import BLOCK, Accumulator, Pass
+from weft.expr import Expr
 from weft.expr.llvm import Emitter
 from weft.expr.llvm_text import IRValue, vector_type
 from weft.expr.node import INDEX
@@ -167,10 +168,7 @@ class PointWriter:
         value = self.emitter.value(reduction.value)
         if reduction.combine not in ("argmax", "argmin"):
             return [value]
-        position: Expr | None = None
-        for axis in part.reduce_axes:
-            position = axis.variable if position is None else position * axis.size + axis.variable
-        return [value, self.emitter.value(const(0, INDEX) if position is None else position)]
+        return [value, self.emitter.value(position(part.reduce_axes))]
 
     def _nest(self, form: PointForm, gathered: Pass, axes: Sequence[Axis], body: Body) -> None:
         """Nested loops over reduction axes, the innermost one in blocks that ``gathered`` frames."""
@@ -186,18 +184,27 @@ class PointWriter:
                 self.emitter.bind(axis.variable, IRValue(index, INDEX))
                 self._nest(form, gathered, axes[1:], body)
             return
+        if not gathered.in_blocks:
+            self._innermost(form, gathered, axis, "0", size, body)
+            return
         step = BLOCK if form.along is None else BLOCK * LANES
         with self.loop("0", size, step) as start:
             stop = self.lines.let(f"add nuw nsw i64 {start}, {step}")
             stop = self.lines.let(f"call i64 @llvm.smin.i64(i64 {stop}, i64 {size})")
-            gathered.begin(self.emitter)
-            if form.along is None:
-                self._serial(axis, start, stop, gathered.turns, body)
-            else:
-                if gathered.wide:
-                    start = self.whole(axis.variable, start, stop, WIDE, body)[1]
-                self.across(axis.variable, start, stop, LANES, body)
-            gathered.end(self.emitter)
+            self._innermost(form, gathered, axis, start, stop, body)
+
+    def _innermost(
+        self, form: PointForm, gathered: Pass, axis: Axis, start: str, stop: str, body: Body
+    ) -> None:
+        """A block of the innermost reduction axis, or all of it."""
+        gathered.begin(self.emitter)
+        if form.along is None:
+            self._serial(axis, start, stop, gathered.turns, body)
+        else:
+            if gathered.wide:
+                start = self.whole(axis.variable, start, stop, WIDE, body)[1]
+            self.across(axis.variable, start, stop, LANES, body)
+        gathered.end(self.emitter)
 
     def _serial(self, axis: Axis, start: str, stop: str, turns: int, body: Body) -> None:
         """``body`` for the values of an axis one after another, first in whole rounds of ``turns``."""

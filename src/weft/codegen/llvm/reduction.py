@@ -5,17 +5,14 @@ The shape of the tree depends only on the sizes and the kernel: never on threads
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from weft import dtypes
+from weft.codegen.folds import identity, rounds
 from weft.codegen.llvm.function import FunctionWriter
 from weft.codegen.llvm.memory import LANES
 from weft.dtypes import DType
-from weft.errors import KernelError
-from weft.expr import variables
 from weft.expr.llvm import Emitter
 from weft.expr.llvm_text import IRValue, literal
 from weft.expr.node import INDEX
@@ -37,26 +34,6 @@ _BEFORE: Final = (
     "new | (same & (q < p))"
 )
 _EXTREME: Final[Mapping[str, str]] = {"argmax": _BEFORE.format(sign=">"), "argmin": _BEFORE.format(sign="<")}
-
-
-def identity(combine: str, dtype: DType) -> bool | int | float:
-    """What a fold starts from: the value of an empty one."""
-    if combine in ("any", "all"):
-        if dtype is not dtypes.bool_:
-            raise KernelError(
-                f"llvm: {combine} folds values of type {dtype.name}, expected bool; compare with 0"
-            )
-        return combine == "all"
-    if combine in ("sum", "prod"):
-        return 1 if combine == "prod" else 0
-    if dtype.kind == "bool":
-        raise KernelError(f"llvm: {combine} folds values of type bool, expected numbers; cast to int32")
-    lowest = combine in ("max", "argmax", "largest")
-    if dtype.kind == "float":
-        return -math.inf if lowest else math.inf
-    if dtype.kind == "uint":
-        return 0 if lowest else (1 << dtype.bits) - 1
-    return -(1 << (dtype.bits - 1)) if lowest else (1 << (dtype.bits - 1)) - 1
 
 
 @dataclass(frozen=True)
@@ -150,23 +127,6 @@ def _halves(emitter: Emitter, value: IRValue) -> tuple[IRValue, IRValue]:
     return both[0], both[1]
 
 
-def passes(reductions: Sequence[Reduction]) -> list[list[Reduction]]:
-    """Reductions in order, grouped so that none needs the result of another in its group."""
-    groups: list[list[Reduction]] = []
-    for reduction in reductions:
-        used = set(variables(reduction.value))
-        if groups and not any(other.result in used for other in groups[-1]):
-            groups[-1].append(reduction)
-        else:
-            groups.append([reduction])
-    return groups
-
-
-def _rounds(reduction: Reduction) -> bool:
-    """Whether the order of the fold shows in its result, so that long folds are done in blocks."""
-    return reduction.combine in ("sum", "prod") and reduction.value.dtype.kind == "float"
-
-
 @dataclass(frozen=True)
 class Pass:
     """The accumulators of the reductions that share one pass over the reduction axes.
@@ -198,7 +158,7 @@ class Pass:
                 total = Accumulator.make(writer, reduction, lanes)
                 total.reset(emitter)
                 made.append(
-                    (total, Accumulator.make(writer, reduction, lanes) if _rounds(reduction) else total)
+                    (total, Accumulator.make(writer, reduction, lanes) if rounds(reduction) else total)
                 )
             return tuple(made)
 
@@ -207,6 +167,11 @@ class Pass:
             tuple(Accumulator.make(writer, reduction, lanes) for reduction in group) for _ in range(turns - 1)
         )
         return cls(folds, broad, later)
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether the order of a fold shows, so that long folds are done in blocks."""
+        return any(rounds(total.reduction) for total, _ in self.folds)
 
     @property
     def turns(self) -> int:

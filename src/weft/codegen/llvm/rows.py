@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from typing import Final
 
 from weft import dtypes
+from weft.codegen.folds import passes
 from weft.codegen.llvm.held import cost, held
 from weft.codegen.llvm.lanes import lanes_of
 from weft.codegen.llvm.memory import LANES, Lane
 from weft.codegen.llvm.part import PartWriter
-from weft.codegen.llvm.reduction import combine, passes
+from weft.codegen.llvm.reduction import combine
 from weft.expr import Expr, walk
 from weft.expr.llvm_text import IRValue
 from weft.expr.node import INDEX

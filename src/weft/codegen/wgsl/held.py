@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from weft.codegen.folds import passes
 from weft.codegen.wgsl import reductions
 from weft.codegen.wgsl.module import Module
-from weft.codegen.wgsl.points import PointWriter, independent
+from weft.codegen.wgsl.points import PointWriter
 from weft.errors import KernelError
 from weft.expr import Expr, walk
 from weft.expr.wgsl import Emitter, WgslValue
@@ -54,7 +55,7 @@ class HeldWriter(PointWriter):
             emitter.line("let lane = local;")
             emitter.line("let here = true;")
         copies = [self._copy(number) for number in range(self.count)]
-        for together in independent(part.reductions):
+        for together in passes(part.reductions):
             self._fold(together, copies)
         inner = [store for store in part.stores if store.inner]
         outer = [store for store in part.stores if not store.inner]

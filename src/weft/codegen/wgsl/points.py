@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import groupby
 
+from weft.codegen.folds import passes, position
 from weft.codegen.wgsl import reductions, work
 from weft.codegen.wgsl.module import Module
 from weft.codegen.wgsl.storage import View
@@ -39,7 +39,7 @@ class PointWriter:
         self.parameters = {parameter.name for parameter in kernel.parameters}
         self.emitter = Emitter(module.declarations, self.resolve)
         self.emitter.reserved = frozenset((*_names(part), *self.views))
-        self.steps = const(0, INDEX)  # of all loops together
+        self.steps = const(-1, INDEX)  # of all loops together, but for the end of the last one
         self._checks = [check for check in part.checks if check.inner]  # those not written yet
 
     # -- names and memory ---------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ class PointWriter:
         self.prepare()
         self.start()
         self.checks(check for check in part.checks if not check.inner)
-        for together in independent(part.reductions):
+        for together in passes(part.reductions):
             self.reduce(together)
         outer = [store for store in part.stores if not store.inner]
         inner = [store for store in part.stores if store.inner]
@@ -99,7 +99,8 @@ class PointWriter:
                 self.stores(outer, values)
         else:
             self.stores(outer, values)
-        self.module.bound_steps(self.steps)
+        if part.reduce_axes:
+            self.module.bound_steps(self.steps)
         return emitter.lines
 
     def wait_for_reads(self, stores: Sequence[Store]) -> None:
@@ -172,7 +173,7 @@ class PointWriter:
         def body(position: Callable[[], str]) -> None:
             for fold in folds:
                 value = self.folded_value(fold.reduction)
-                fold.join(emitter, value, position() if fold.rule.positional else "")
+                fold.join(emitter, value, position() if fold.positional else "")
 
         def end_blocks() -> None:
             for fold in folds:
@@ -217,7 +218,7 @@ class PointWriter:
         def of_step(step: int, count: int) -> tuple[str, str]:
             name = f"{number}_{step}" if step else str(number)
             values = self.module.shared(f"shared_{kind}_{name}", kind, teams * count)
-            if not fold.rule.positional:
+            if not fold.positional:
                 return values, ""
             return values, self.module.shared(f"positions_{name}", "i32", teams * count)
 
@@ -243,11 +244,12 @@ class PointWriter:
 
         axes = self.part.reduce_axes
         if self.cooperative:
-            self.steps = simplify(self.steps + work.groups(work.points(axes), self.team))
+            self.steps = simplify(self.steps + (work.groups(work.points(axes), self.team) + 1))
             self.strided(roots, whole, after, unrolled)
         else:
-            for level in range(len(axes)):
-                self.steps = simplify(self.steps + work.points(axes[: level + 1]))
+            for level in range(len(axes)):  # a loop that is entered n times takes n steps more, to end
+                entered, taken = work.points(axes[:level]), work.points(axes[: level + 1])
+                self.steps = simplify(self.steps + (entered + taken))
             self._nested(roots, whole, after, unrolled, 0)
 
     def _nested(
@@ -293,11 +295,7 @@ class PointWriter:
 
     def _position(self) -> str:
         """The row-major position of the current reduction point."""
-        text = ""
-        for axis in self.part.reduce_axes:
-            name = self.emitter.value(axis.variable).text
-            text = f"({text} * {self.emitter.named(axis.size).text} + {name})" if text else name
-        return text or "0i"
+        return self.emitter.value(position(self.part.reduce_axes)).text
 
     def strided(
         self, roots: Sequence[Expr], body: Callable[[Callable[[], str]], None], after: Callable[[int], None],
@@ -375,17 +373,6 @@ def _names(part: Part) -> list[str]:
 
 def _store_roots(stores: Sequence[Store]) -> list[Expr]:
     return [root for store in stores for root in (store.index, store.value)]
-
-
-def independent(given: Sequence[Reduction]) -> list[list[Reduction]]:
-    """Consecutive reductions in groups of which none uses another's result: each group is one pass."""
-    passes: list[int] = []
-    for reduction in given:
-        used = {node for node in walk(reduction.value) if node.function == "variable"}
-        earlier = [number for number, other in zip(passes, given, strict=False) if other.result in used]
-        passes.append(max([0, *(number + 1 for number in earlier)]))
-    keyed = sorted(zip(passes, given, strict=True), key=lambda pair: pair[0])
-    return [[reduction for _, reduction in pairs] for _, pairs in groupby(keyed, key=lambda pair: pair[0])]
 
 
 def as_i32(text: str, kind: str) -> str:

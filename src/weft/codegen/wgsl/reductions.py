@@ -7,11 +7,11 @@ the same bits each time.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from weft import dtypes
+from weft.codegen.folds import identity
 from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.expr.wgsl import Emitter, call_text
@@ -21,30 +21,14 @@ from weft.kernels import Reduction
 BLOCK = 128
 """Terms of a float sum that are added one after another, at most."""
 
-_LOWEST = {"int": -(2**31), "uint": 0, "float": -math.inf}
-_HIGHEST = {"int": 2**31 - 1, "uint": 2**32 - 1, "float": math.inf}
+FUNCTIONS = {
+    "sum": "add", "prod": "mul", "max": "maximum", "largest": "larger", "min": "minimum", "any": "or", "all": "and",
+    "argmax": "gt", "argmin": "lt",
+}  # fmt: skip
+"""The function of the table that joins two values of a fold, or says whether the first replaces the second."""
 
-
-@dataclass(frozen=True)
-class Rule:
-    """A combine: its identity (by kind, or one for all) and the table function that joins two values."""
-
-    identity: dict[str, float] | float | bool
-    function: str
-    positional: bool = False
-
-
-RULES: dict[str, Rule] = {
-    "sum": Rule(0, "add"),
-    "prod": Rule(1, "mul"),
-    "max": Rule(_LOWEST, "maximum"),
-    "largest": Rule(_LOWEST, "larger"),
-    "min": Rule(_HIGHEST, "minimum"),
-    "any": Rule(False, "or"),
-    "all": Rule(True, "and"),
-    "argmax": Rule(_LOWEST, "gt", positional=True),
-    "argmin": Rule(_HIGHEST, "lt", positional=True),
-}
+_WORDS = {"int": dtypes.int32, "uint": dtypes.uint32}
+"""The types in which integers are folded: WGSL has no others."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +38,12 @@ class Fold:
     reduction: Reduction
     accumulator: str
     best: str
-    rule: Rule
     width: int = 1
+
+    @property
+    def positional(self) -> bool:
+        """Whether the result is a position."""
+        return self.reduction.combine in ("argmax", "argmin")
 
     @property
     def blocked(self) -> bool:
@@ -69,15 +57,14 @@ class Fold:
 
     def identity(self, emitter: Emitter) -> str:
         """The text of the value that joins without effect."""
-        kind = self.dtype.compute.kind
-        identity = self.rule.identity[kind] if isinstance(self.rule.identity, dict) else self.rule.identity
-        start = literal(identity, self.dtype, emitter.declarations)
+        value = identity(self.reduction.combine, _WORDS.get(self.dtype.kind, self.dtype))
+        start = literal(value, self.dtype, emitter.declarations)
         return start if self.width == 1 else f"{type_name(self.dtype, self.width)}({start})"
 
     def declare(self, emitter: Emitter) -> None:
         """The accumulators, at the combine's identity."""
         start = self.identity(emitter)
-        if self.rule.positional:
+        if self.positional:
             emitter.line(f"var {self.best} = {start};")
             emitter.line(f"var {self.accumulator} = 0i;")
         else:
@@ -88,7 +75,7 @@ class Fold:
     def join(self, emitter: Emitter, value: str, position: str) -> None:
         """Take one more value (at ``position``, for argmax) into the accumulators."""
         declarations = emitter.declarations
-        if not self.rule.positional:
+        if not self.positional:
             name = f"{self.accumulator}_block" if self.blocked else self.accumulator
             emitter.line(f"{name} = {bare(self.joined(declarations, name, value))};")
             return
@@ -105,7 +92,7 @@ class Fold:
 
     def narrowed(self, emitter: Emitter, name: str) -> Fold:
         """The fold of one value a variable ``name``, at the join of this one's lanes."""
-        fold = Fold(self.reduction, name, f"{name}_best", self.rule)
+        fold = Fold(self.reduction, name, f"{name}_best")
         x, y, z, w = (f"{self.accumulator}.{lane}" for lane in "xyzw")
         pairs = [fold.joined(emitter.declarations, *pair) for pair in ((x, y), (z, w))]
         emitter.line(f"var {name} = {bare(fold.joined(emitter.declarations, *pairs))};")
@@ -113,11 +100,15 @@ class Fold:
 
     def joined(self, declarations: Declarations, a: str, b: str) -> str:
         """The text of two partial results as one."""
-        return call_text(declarations, self.rule.function, (self.dtype, self.dtype), (a, b), self.width)
+        return call_text(
+            declarations, FUNCTIONS[self.reduction.combine], (self.dtype, self.dtype), (a, b), self.width
+        )
 
     def better(self, declarations: Declarations, new: str, old: str) -> str:
         """Whether a value replaces the best one so far: NaN is better than all but NaN."""
-        plain = call_text(declarations, self.rule.function, (self.dtype, self.dtype), (new, old))
+        plain = call_text(
+            declarations, FUNCTIONS[self.reduction.combine], (self.dtype, self.dtype), (new, old)
+        )
         if self.dtype.kind != "float":
             return plain
         new_nan, old_nan = (call_text(declarations, "isnan", (self.dtype,), (text,)) for text in (new, old))
@@ -126,17 +117,11 @@ class Fold:
 
 def make_fold(reduction: Reduction, name: str, width: int = 1) -> Fold:
     """The fold of a reduction; ``KernelError`` for a type that the combine does not take."""
-    rule = RULES[reduction.combine]
-    kind = reduction.value.dtype.kind
-    logical = reduction.combine in ("any", "all")
-    if logical != (kind == "bool"):
-        expected = "bool" if logical else "a number; cast it"
-        raise KernelError(
-            f"reduction {reduction.combine}: value is {reduction.value.dtype.name}, expected {expected}"
-        )
-    if rule.positional and width > 1:
+    identity(reduction.combine, reduction.value.dtype)
+    fold = Fold(reduction, name, f"{name}_best", width)
+    if fold.positional and width > 1:
         raise KernelError(f"reduction {reduction.combine}: cannot be folded in fours; use vector 1")
-    return Fold(reduction, name, f"{name}_best", rule, width)
+    return fold
 
 
 WIDEST = 16
@@ -175,7 +160,7 @@ def subgroup_tree(
 
     Teams larger than a subgroup leave each subgroup's result in workgroup memory, and exchange these again.
     """
-    plain = all(not fold.rule.positional and fold.dtype.kind != "bool" for fold in folds)
+    plain = all(not fold.positional and fold.dtype.kind != "bool" for fold in folds)
     width = min(team, subgroup)
     if not plain or width < 2 or team // width > width:
         return False
