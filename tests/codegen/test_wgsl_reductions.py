@@ -137,7 +137,13 @@ def test_a_long_sum_keeps_its_accuracy(gpu: Device, cooperative: bool) -> None:
 
 @pytest.mark.parametrize(
     ("shape", "runs"),
-    [((21_800, 1), True), ((13_000, 3), True), ((22_000, 1), False), ((21_000, 2), False), ((7_000, 8), False)],
+    [
+        ((21_800, 1), True),
+        ((13_000, 3), True),
+        ((22_000, 1), False),
+        ((21_000, 2), False),
+        ((7_000, 8), False),
+    ],
     ids=str,
 )
 def test_the_ends_of_inner_loops_are_steps_too(gpu: Device, shape: tuple[int, int], runs: bool) -> None:
