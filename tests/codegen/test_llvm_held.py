@@ -7,8 +7,8 @@ import pytest
 
 from tests.codegen.llvm_run import cpu, operand, run, same_bits
 from weft import dtypes
-from weft.codegen.llvm.held import held
 from weft.codegen.folds import passes
+from weft.codegen.llvm.held import held
 from weft.dtypes import DType
 from weft.expr import call
 from weft.kernels import Builder, Kernel, KernelStep
