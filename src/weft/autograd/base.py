@@ -107,7 +107,7 @@ class TensorBase:
         self.requires_grad_(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Record operations on this leaf from now on, or stop; gives the tensor."""
+        """Record operations on this leaf from now on, or stop; returns the tensor."""
         if self.edge is not None and self._edge is not None:
             if requires_grad:
                 return self
@@ -132,7 +132,7 @@ class TensorBase:
         return None if self.edge is None or self._edge is None else self._edge.node
 
     def detach_(self) -> Self:
-        """Forget the tensor's history; gives the tensor. Raises ``GradError`` for a view."""
+        """Remove the tensor's history; returns the tensor. Raises ``GradError`` for a view."""
         if self._view is not None and not self.is_leaf:
             raise GradError("detach_: the tensor is a view, whose history is its base's; use detach()")
         self._edge = None

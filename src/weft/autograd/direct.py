@@ -60,7 +60,7 @@ def carry_out(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any],
         attributes and not known.device.direct and "device" in attributes
     ):  # the name may mean another device now
         return _interpreted(op, operands, attributes, None)
-    made = EAGER.carried_out(known, op, values, attributes, None)
+    made = EAGER.run_prepared(known, op, values, attributes, None)
     node = None
     if tracked and op.gradient is not None and is_enabled():
         edges = tuple([edge_of(operand) for operand in operands])
@@ -168,10 +168,10 @@ def _write(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], in
     except (AttributeError, TypeError):  # no operands of this stack
         return _interpreted(op, operands, attributes, into)
     if known is not None and known.device.direct:
-        EAGER.carried_out(known, op, values, attributes, (data,))
+        EAGER.run_prepared(known, op, values, attributes, (data,))
         return target
     made = _interpreted(op, operands, attributes, into)
-    known = EAGER.writing(op, tuple(values), attributes, (data,))
+    known = EAGER.prepared_write(op, tuple(values), attributes, (data,))
     if known is not None and known.run is not None:
         if len(_WRITES) >= EAGER.capacity:
             _WRITES.clear()

@@ -31,7 +31,7 @@ class memory_format:
 
 @dataclass(frozen=True)
 class layout:
-    """How a tensor's elements are kept; there is ``weft.strided`` alone."""
+    """A memory layout of tensors; ``weft.strided`` is the only one."""
 
     name: str
 

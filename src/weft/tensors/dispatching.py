@@ -31,7 +31,7 @@ class PreparedStep:
 
 @dataclass(frozen=True, slots=True)
 class PreparedKernels(Prepared):
-    """A prepared call that dispatches kernels over its operands and outputs as they lie."""
+    """A prepared call that dispatches kernels on its operands and outputs, none of which exceeds a binding."""
 
     steps: tuple[PreparedStep, ...]
     spans: tuple[bool, ...]

@@ -1,6 +1,6 @@
 """The eager interpreter: types from the op, kernels from its lowering, bytes and dispatches from the device.
 
-What depends only on the operands' layouts is prepared once and kept: the outputs' types, the compiled kernels and
+All that depends on the operands' layouts alone is prepared once and kept: the outputs' types, the compiled kernels and
 their packed arguments. A later call fills in offsets and Python scalars, allocates, and dispatches. Calls on tensors
 larger than a binding have layouts of their own, whose prepared calls are ``splitting``'s.
 """
@@ -21,11 +21,11 @@ from weft.tensors.host import from_numpy, to_numpy
 from weft.tensors.prepare import (
     check_attributes,
     device_of,
-    inferred,
+    infer_types,
     needs_scratch,
-    overwritten,
+    operands_in_place,
     prepare,
-    share,
+    shares_buffer,
     slots_of,
 )
 from weft.tensors.prepared import Prepared
@@ -56,7 +56,7 @@ class Eager:
             key = (op, tuple(attributes.items()), *[o.key if type(o) is Array else type(o) for o in operands])
             if "device" not in attributes:
                 known = self.prepared.get(key) or self._prepare(key, op, operands, attributes)
-                return self.carried_out(known, op, operands, attributes, None)
+                return self.run_prepared(known, op, operands, attributes, None)
             made = self._process(op, operands, attributes, None, below)
             self._note_named(key, op, operands, attributes)
             return made
@@ -80,27 +80,27 @@ class Eager:
         if op.host:
             return self._on_host(op, operands, attributes, into)
         if op.run is not None and op.lower is None:
-            return self.composed(op, operands, attributes, into)
+            return self.run_composed(op, operands, attributes, into)
         if op.dense:
             operands = tuple([self.dense(operand) for operand in operands])
-        if into is not None and share(operands, into) and needs_scratch(op, operands, into):
+        if into is not None and shares_buffer(operands, into) and needs_scratch(op, operands, into):
             made = self.process(op, operands, attributes, None, below)
             check_targets(op, [TensorType(value.shape, value.dtype) for value in made], into)
             for source, target in zip(made, into, strict=True):
                 self._copy_into(source, target)
             return into
-        slots, own = _binding(op, operands, into)
-        key = _full_key(op, operands, attributes, into, slots, own)
+        slots, in_place = _binding(op, operands, into)
+        key = _full_key(op, operands, attributes, into, slots, in_place)
         prepared = self.prepared.get(key)
         if prepared is None:
-            prepared = self._prepare(key, op, operands, attributes, into, slots, own)
-        return self.carried_out(prepared, op, operands, attributes, into)
+            prepared = self._prepare(key, op, operands, attributes, into, slots, in_place)
+        return self.run_prepared(prepared, op, operands, attributes, into)
 
-    def writing(
+    def prepared_write(
         self, op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: tuple[Any, ...]
     ) -> Prepared | None:
         """Return the prepared call that writes straight into the targets, ``None`` where there is no such call."""
-        if not op.plain or share(operands, into) and needs_scratch(op, operands, into):
+        if not op.plain or shares_buffer(operands, into) and needs_scratch(op, operands, into):
             return None
         return self.prepared.get(_full_key(op, operands, attributes, into, *_binding(op, operands, into)))
 
@@ -115,16 +115,16 @@ class Eager:
     def _prepare(
         self, key: Any, op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any],
         into: tuple[Any, ...] | None = None, slots: tuple[tuple[int, bool], ...] | None = None,
-        own: tuple[int, ...] = (),
+        in_place: tuple[int, ...] = (),
     ) -> Prepared:  # fmt: skip
         """Prepare a call, and keep it by its key."""
-        prepared = prepare(op, operands, attributes, into, slots, own)
+        prepared = prepare(op, operands, attributes, into, slots, in_place)
         self.prepared[key] = prepared
         if len(self.prepared) > self.capacity:
             self.prepared.popitem(last=False)
         return prepared
 
-    def carried_out(
+    def run_prepared(
         self, prepared: Prepared, op: OpSpec, operands: Sequence[Any], attributes: dict[str, Any],
         into: tuple[Any, ...] | None,
     ) -> tuple[Any, ...]:  # fmt: skip
@@ -145,29 +145,31 @@ class Eager:
         self.prepared.clear()
         self.writes.clear()
 
-    def composed(
+    def run_composed(
         self, op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: tuple[Any, ...] | None
     ) -> tuple[Any, ...]:
         """Run an op as the ops that it is made of."""
         assert op.run is not None
         with interpreting(self):
             made = op.run(*operands, **attributes)
-        return self._placed(op, made, into)
+        return self._into_targets(op, made, into)
 
     def _on_host(
         self, op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: tuple[Any, ...] | None
     ) -> tuple[Any, ...]:
         """Run an op in NumPy: read the operands, and write the results to the operands' device."""
         device = device_of(op, operands, attributes, into)
-        _, types = inferred(op, operands, attributes)
+        _, types = infer_types(op, operands, attributes)
         values = [to_numpy(value, self) if type(value) is Array else value for value in operands]
         results = op.reference(*values, **attributes)
         made = tuple(
             [from_numpy(value, type_.dtype, device) for value, type_ in zip(results, types, strict=True)]
         )
-        return self._placed(op, made, into)
+        return self._into_targets(op, made, into)
 
-    def _placed(self, op: OpSpec, made: tuple[Any, ...], into: tuple[Any, ...] | None) -> tuple[Any, ...]:
+    def _into_targets(
+        self, op: OpSpec, made: tuple[Any, ...], into: tuple[Any, ...] | None
+    ) -> tuple[Any, ...]:
         """Return the results, or the targets after a copy of the results into them."""
         if into is None:
             return made
@@ -248,7 +250,7 @@ class Gathering(Eager):
         self._calls: list[tuple[Device, DispatchArguments]] = []
         self._written: list[Array] = []
 
-    def carried_out(
+    def run_prepared(
         self, prepared: Prepared, op: OpSpec, operands: Sequence[Any], attributes: dict[str, Any],
         into: tuple[Any, ...] | None,
     ) -> tuple[Any, ...]:  # fmt: skip
@@ -278,14 +280,14 @@ def _binding(
     op: OpSpec, operands: tuple[Any, ...], into: tuple[Any, ...] | None
 ) -> tuple[tuple[tuple[int, bool], ...] | None, tuple[int, ...]]:
     """Return the bindings of operands and targets that share memory, and the operands that are targets themselves."""
-    if into is None or not share(operands, into):
+    if into is None or not shares_buffer(operands, into):
         return None, ()
-    return slots_of(operands, into), overwritten(op, operands, into) if op.overwrites else ()
+    return slots_of(operands, into), operands_in_place(op, operands, into) if op.overwrites else ()
 
 
 def _full_key(
     op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: tuple[Any, ...] | None,
-    slots: tuple[tuple[int, bool], ...] | None, own: tuple[int, ...],
+    slots: tuple[tuple[int, bool], ...] | None, in_place: tuple[int, ...],
 ) -> Any:  # fmt: skip
     return (
         op,
@@ -293,7 +295,7 @@ def _full_key(
         tuple(attributes.items()) if attributes else (),
         None if into is None else tuple([target.key for target in into]),
         slots,
-        own,
+        in_place,
         # a name may mean another device than before: one that was opened again after a loss
         devices.open(attributes["device"]) if "device" in attributes else None,
     )

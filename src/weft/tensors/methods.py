@@ -1,4 +1,4 @@
-"""``TensorMethods``: the methods and operators that the op table gives to ``Tensor``.
+"""``TensorMethods``: the methods and operators of ``Tensor`` that come from the op table.
 
 ``methods.pyi``, generated from the same table, says the same to type checkers.
 """

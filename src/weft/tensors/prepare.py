@@ -40,7 +40,7 @@ from weft.tensors.splitting.interpreter import PreparedSplit, Splitting
 def needs_scratch(op: OpSpec, operands: Sequence[Any], into: Sequence[Array]) -> bool:
     """Return whether a write straight into the targets could change an operand before it is read."""
     reading: dict[int, list[Array]] = {}
-    in_place = overwritten(op, operands, into) if op.overwrites else ()
+    in_place = operands_in_place(op, operands, into) if op.overwrites else ()
     for at, operand in enumerate(operands):
         if type(operand) is Array and at not in in_place:
             reading.setdefault(id(operand.storage), []).append(operand)
@@ -67,7 +67,7 @@ def slots_of(operands: Sequence[Any], into: Sequence[Array]) -> tuple[tuple[int,
     return tuple([(first.get(buffer, index), buffer in mixed) for index, buffer in enumerate(buffers)])
 
 
-def inferred(
+def infer_types(
     op: OpSpec, operands: Sequence[Any], attributes: dict[str, Any]
 ) -> tuple[list[TensorType], tuple[TensorType, ...]]:
     """Return the types of the operands of a call and of its outputs."""
@@ -88,7 +88,7 @@ def prepare(
     attributes: dict[str, Any],
     into: Sequence[Array] | None,
     slots: tuple[tuple[int, bool], ...] | None,
-    own: tuple[int, ...] = (),
+    in_place: tuple[int, ...] = (),
 ) -> Prepared:
     """Prepare a call.
 
@@ -98,10 +98,10 @@ def prepare(
         attributes: The op's attributes.
         into: The targets, ``None`` for new outputs.
         slots: The bindings of operands and targets (``slots_of``) where some share a buffer.
-        own: The operands that are the targets themselves (``overwritten``).
+        in_place: The operands that are the targets themselves (``operands_in_place``).
     """
     device = device_of(op, operands, attributes, into)
-    types, outputs = inferred(op, operands, attributes)
+    types, outputs = infer_types(op, operands, attributes)
     if into is not None:
         check_targets(op, outputs, into)
         outputs = tuple(TensorType(target.shape, target.dtype) for target in into)
@@ -109,28 +109,7 @@ def prepare(
         require_support(device, output.dtype)
     if slots is None:
         slots = tuple((index, False) for index in range(len(operands) + len(outputs)))
-    made = [
-        Operand(i, o.dtype, o.shape, o.strides, slots[i][0], is_aligned(o.dtype, o.offset))
-        if type(o) is Array
-        else Operand(i, types[i].dtype, scalar=True)
-        for i, o in enumerate(operands)
-    ]
-    targets = []
-    for i, output in enumerate(outputs, len(operands)):
-        given = None if into is None else into[i - len(operands)]
-        geometry = Geometry.contiguous(output.shape) if given is None else given.geometry
-        targets.append(
-            Operand(
-                i,
-                output.dtype,
-                output.shape,
-                geometry.strides,
-                slots[i][0],
-                is_aligned(output.dtype, geometry.offset),
-            )
-        )
-    for at in own:
-        made[at] = targets[op.overwrites.index(at)]
+    described, targets = _described(op, operands, types, outputs, into, slots, in_place)
     new = tuple(NewArray.on(device, o.dtype, o.shape) for o in outputs) if into is None else ()
     for array in new:
         if array.size > ADDRESSES:
@@ -139,7 +118,7 @@ def prepare(
         return _kernels(op, device, new, (), (), slots, types, outputs)
     if op.lower is None:
         raise UnsupportedError(f"{op.name}: has no kernels")
-    program = op.lower(KernelRequest(made, targets, attributes, device.profile))
+    program = op.lower(KernelRequest(described, targets, attributes, device.profile))
     temporaries = tuple(NewArray.on(device, dtype, (count,)) for dtype, count in program.temporaries)
     limit = device.largest_binding
     sizes = [value.storage.size for value in (*operands, *(into or ())) if type(value) is Array]
@@ -149,6 +128,30 @@ def prepare(
     last = len(operands) + (len(outputs) if into is not None else 0)
     steps = tuple(_prepared_step(step, device, last) for step in program.steps)
     return _kernels(op, device, new, temporaries, steps, slots, types, outputs)
+
+
+def _described(
+    op: OpSpec, operands: Sequence[Any], types: Sequence[TensorType], outputs: Sequence[TensorType],
+    into: Sequence[Array] | None, slots: tuple[tuple[int, bool], ...], in_place: tuple[int, ...],
+) -> tuple[list[Operand], list[Operand]]:  # fmt: skip
+    """Return the operands and targets of a call as lowering sees them: type, strides, binding, alignment."""
+    described = [
+        Operand(
+            at, value.dtype, value.shape, value.strides, slots[at][0], is_aligned(value.dtype, value.offset)
+        )
+        if type(value) is Array
+        else Operand(at, types[at].dtype, scalar=True)
+        for at, value in enumerate(operands)
+    ]
+    targets = []
+    for at, output in enumerate(outputs, len(operands)):
+        target = None if into is None else into[at - len(operands)]
+        geometry = Geometry.contiguous(output.shape) if target is None else target.geometry
+        aligned = is_aligned(output.dtype, geometry.offset)
+        targets.append(Operand(at, output.dtype, output.shape, geometry.strides, slots[at][0], aligned))
+    for at in in_place:
+        described[at] = targets[op.overwrites.index(at)]
+    return described, targets
 
 
 def _kernels(
@@ -242,7 +245,7 @@ def _prepared_step(step: KernelStep, device: Device, given: int) -> PreparedStep
     return PreparedStep(spec, step.buffers, usual, tuple(offsets), tuple(scalars), launch)
 
 
-def overwritten(op: OpSpec, operands: Sequence[Any], into: Sequence[Array]) -> tuple[int, ...]:
+def operands_in_place(op: OpSpec, operands: Sequence[Any], into: Sequence[Array]) -> tuple[int, ...]:
     """Return the operands that the op may overwrite and that are the targets themselves, element for element."""
     return tuple(
         at
@@ -251,7 +254,7 @@ def overwritten(op: OpSpec, operands: Sequence[Any], into: Sequence[Array]) -> t
     )
 
 
-def share(operands: Sequence[Any], into: Sequence[Array]) -> bool:
+def shares_buffer(operands: Sequence[Any], into: Sequence[Array]) -> bool:
     """Return whether two of the operands and targets lie in one buffer."""
     arrays = [value for value in (*operands, *into) if type(value) is Array]
     return len({id(array.storage.buffer) for array in arrays}) < len(arrays)

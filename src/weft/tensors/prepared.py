@@ -1,4 +1,4 @@
-"""Prepared calls as data: what the layouts of a call's operands decide, kept by the eager interpreter."""
+"""``Prepared``: a call as data, with all that the layouts of its operands decide; the eager interpreter keeps it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from weft.tensors.described import Size
 class Executor(Interpreter, Protocol):
     """The eager interpreter, as a prepared call uses it."""
 
-    def composed(
+    def run_composed(
         self, op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: tuple[Any, ...] | None
     ) -> tuple[Any, ...]:
         """Run an op as the ops that it is made of."""

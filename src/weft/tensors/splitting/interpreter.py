@@ -92,7 +92,7 @@ class PreparedSplit(Prepared):
     ) -> tuple[Any, ...]:  # fmt: skip
         """See ``Prepared``. The parts are dispatched all or none."""
         if op.run is not None:
-            return executor.composed(op, operands, attributes, into)
+            return executor.run_composed(op, operands, attributes, into)
         targets = into
         if targets is None:
             targets = tuple([output.allocate(self.device) for output in self.outputs])
