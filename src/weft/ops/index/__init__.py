@@ -1,1 +1,1 @@
-"""Reading and writing by index, and joining."""
+"""Ops that read and write elements by index tensors and masks, and ops that concatenate."""

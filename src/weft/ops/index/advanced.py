@@ -1,8 +1,8 @@
-"""``x[...]`` with tensors among the indices, as PyTorch: what is read, and where a write goes.
+"""Advanced indexing: ``x[...]`` with index tensors and masks, as in PyTorch.
 
-Ints, slices, ``None`` and ``...`` are views, taken first. What is left are index tensors for some dimensions; those
-dimensions go to the front, where the op ``index`` reads and ``index_put`` writes. A mask stands for the index tensors
-of its true elements, whose number is read back from the device.
+Ints, slices, ``None`` and ``...`` are resolved first, to a view. Index tensors for some of the view's dimensions
+remain: the op ``index`` reads at them and ``index_put`` writes. Where the indexed dimensions are not adjacent they are
+moved to the front. A mask is replaced by index tensors of its true elements, whose number is read back from the device.
 """
 
 from __future__ import annotations
@@ -32,26 +32,24 @@ from weft.ops.registry.annotations import Tensor
 from weft.ops.registry.geometry import Geometry, broadcast_shapes
 from weft.ops.registry.interpreters import bind
 from weft.ops.registry.table import lookup
-from weft.ops.views.movement import any_ellipsis, basic_index, expand, permute, reshape, sliced, unsqueeze
+from weft.ops.views.movement import any_ellipsis, basic_index, permute, reshape, sliced, unsqueeze
 from weft.ops.views.movement import select as select_dim
 from weft.ops.views.ops import RESHAPE
 
-BASIC = (int, slice, type(None), type(Ellipsis))
-
 
 def is_tensor(item: Any) -> bool:
-    """Whether an index item is a tensor."""
+    """Return whether an index item is a tensor."""
     return hasattr(item, "dtype") and hasattr(item, "shape") and hasattr(item, "device")
 
 
 def is_basic(items: Sequence[Any]) -> bool:
-    """Whether all items are ints, slices, ``None`` or ``...``, so that the index is a view."""
+    """Return whether all items are ints, slices, ``None`` or ``...``, so that the result is a view."""
     return not any(is_tensor(item) or isinstance(item, bool) for item in items)
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where an index expression leads: a view of the input and index tensors for some of its dimensions."""
+class ResolvedIndex:
+    """An index expression, resolved to a view of the input and index tensors for some of the view's dimensions."""
 
     view: Any
     dims: tuple[int, ...]
@@ -59,71 +57,48 @@ class Place:
 
     @property
     def adjacent(self) -> bool:
-        """Whether the indexed dimensions follow one another; the result then has the indices' dimensions there."""
+        """Whether the indexed dimensions are adjacent; the indices' dimensions then take their place in the result."""
         return self.dims == tuple(range(self.dims[0], self.dims[0] + len(self.dims)))
 
     @property
     def at(self) -> int:
-        """The dimension from which on those of the index tensors lie in the result: 0 where they are not adjacent."""
+        """The first of the indices' dimensions in the result: 0 where the indexed dimensions are not adjacent."""
         return self.dims[0] if self.adjacent else 0
 
     @property
     def order(self) -> tuple[int, ...]:
-        """The view's dimensions with the indexed ones adjacent: as they are, or else in front."""
+        """The order of the view's dimensions in which the indexed dimensions are adjacent: unchanged, or in front."""
         rank = len(self.view.shape)
         rest = (d for d in range(rank) if d not in self.dims)
         return tuple(range(rank)) if self.adjacent else (*self.dims, *rest)
 
     def read(self) -> Any:
-        """The elements."""
+        """Return the elements."""
         return read(_permuted(self.view, self.order), self.indices, self.at)
 
     def write(self, input: Any, values: Any, mode: str, into: bool) -> Any:
-        """Write or fold values, which broadcast to the result's shape; ``input`` itself (``into``) or a new tensor."""
-        target = _permuted(self.view, self.order)
-        named = broadcast_shapes("index", *(tuple(index.shape) for index in self.indices))
-        sizes = tuple(target.shape)
-        shape = (*sizes[: self.at], *named, *sizes[self.at + len(self.dims) :])
-        written = put(target, _spread(values, shape), self.indices, mode, into, dim=self.at)
+        """Write or fold values, which broadcast to the result's shape, into ``input`` (``into``) or a copy of it."""
+        written = put(_permuted(self.view, self.order), values, self.indices, mode, into, dim=self.at)
         if into:
             return input
-        result = _permuted(written, _inverse(self.order))
-        return (
-            result if result.shape == input.shape else reshape(result, *input.shape)
-        )  # a mask merged dimensions
+        result = _permuted(written, tuple(self.order.index(d) for d in range(len(self.order))))
+        # the view of a mask may have merged dimensions
+        return result if result.shape == input.shape else reshape(result, *input.shape)
 
 
 def _permuted(value: Any, order: tuple[int, ...]) -> Any:
     return value if order == tuple(range(len(order))) else permute(value, *order)
 
 
-def _inverse(order: Sequence[int]) -> tuple[int, ...]:
-    return tuple(order.index(d) for d in range(len(order)))
-
-
-def _spread(values: Any, shape: tuple[int, ...]) -> Any:
-    own = tuple(values.shape)
-    extra = len(own) - len(shape)
-    if extra > 0 and all(size == 1 for size in own[:extra]):
-        values = reshape(values, *own[extra:])
-        own = own[extra:]
-    fits = len(own) <= len(shape) and all(
-        a in (1, b) for a, b in zip(reversed(own), reversed(shape), strict=False)
-    )
-    if not fits:
-        raise ShapeError(mistake("index", "the value's shape", own, f"one that broadcasts to {shape}"))
-    return values if own == shape else expand(values, *shape)
-
-
 def with_masks(items: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Items of an index with uint8 tensors, which are masks as in PyTorch, as bool ones."""
+    """Return the items of an index with uint8 tensors as bool tensors: both are masks, as in PyTorch."""
     return tuple([
         to_dtype(item, dtypes.bool_) if is_tensor(item) and item.dtype is dtypes.uint8 else item for item in items
     ])  # fmt: skip
 
 
-def resolve(input: Any, items: tuple[Any, ...]) -> Place:
-    """The views that the basic items give, and the index tensors that are left."""
+def resolve(input: Any, items: tuple[Any, ...]) -> ResolvedIndex:
+    """Return the view of the basic items, and the index tensors of the other items."""
     items = with_masks(items)
     used = sum(_consumes(item) for item in items)
     rank = len(input.shape)
@@ -150,7 +125,7 @@ def resolve(input: Any, items: tuple[Any, ...]) -> Place:
             indices.append(counted(view, int(item)))
             dim += 1
         elif not is_tensor(item) or (mixed and _is_number(item)):
-            # beside other index tensors PyTorch takes a 0-d one as the number that it holds
+            # beside other index tensors PyTorch takes a 0-d tensor as an int
             view = select_dim(view, dim, int(item.item()) if is_tensor(item) else item.__index__())
         else:
             view, found = _indexed(view, dim, item)
@@ -158,7 +133,7 @@ def resolve(input: Any, items: tuple[Any, ...]) -> Place:
             indices += found
             dim += len(found)
     _one_shape(indices)
-    return Place(view, tuple(dims), tuple(indices))
+    return ResolvedIndex(view, tuple(dims), tuple(indices))
 
 
 def _one_shape(indices: Sequence[Any]) -> None:
@@ -169,7 +144,7 @@ def _one_shape(indices: Sequence[Any]) -> None:
 
 
 def _consumes(item: Any) -> int:
-    """How many of the input's dimensions an item uses."""
+    """Return the number of the input's dimensions that an item indexes."""
     if item is None or item is Ellipsis or isinstance(item, bool):
         return 0
     return len(item.shape) if is_tensor(item) and item.dtype is dtypes.bool_ else 1
@@ -180,7 +155,11 @@ def _is_number(item: Any) -> bool:
 
 
 def _indexed(view: Any, dim: int, item: Any) -> tuple[Any, list[Any]]:
-    """An index tensor as it is; a mask as the coordinates of its true elements, in merged dimensions where it can."""
+    """Return the view and the index tensors of an index tensor or a mask.
+
+    A mask gives the coordinates of its true elements. Where strides allow, its dimensions are merged in the view, so
+    that a single index tensor suffices.
+    """
     if item.dtype is not dtypes.bool_:
         if not item.dtype.is_integer:
             raise DTypeError(
@@ -213,7 +192,7 @@ def _indexed(view: Any, dim: int, item: Any) -> tuple[Any, list[Any]]:
 
 
 def get(input: Any, items: tuple[Any, ...]) -> Any:
-    """``input[items]``."""
+    """Return ``input[items]``."""
     if is_basic(items):
         return basic_index(input, items)
     if is_traced() and any(is_tensor(item) and item.dtype is dtypes.bool_ for item in items):
@@ -223,7 +202,7 @@ def get(input: Any, items: tuple[Any, ...]) -> Any:
 
 
 def set_(input: Any, items: tuple[Any, ...], value: Any) -> None:
-    """``input[items] = value`` with tensors among the items; ``value`` is a tensor or a number."""
+    """Carry out ``input[items] = value`` with tensors among the items; ``value`` is a tensor or a number."""
     if isinstance(value, Selection):
         _write_selection(input, items, value)
         return
@@ -245,7 +224,7 @@ def set_(input: Any, items: tuple[Any, ...], value: Any) -> None:
 
 
 def _write_selection(input: Any, items: tuple[Any, ...], value: Selection) -> None:
-    """``input[mask] = selection`` of the same mask: ``where``, in which each element stays at its place."""
+    """Carry out ``input[mask] = selection``, with a selection of the same mask, by ``where``."""
     single = _single_mask(input, items)
     if single is None or items[0] is not value.mask or tuple(value.whole.shape) != tuple(input.shape):
         refuse("x[mask] = values of another mask or shape")
@@ -258,19 +237,19 @@ def _write_selection(input: Any, items: tuple[Any, ...], value: Selection) -> No
 
 
 def _single_mask(input: Any, items: tuple[Any, ...]) -> Any:
-    """The mask, shaped to broadcast with the input, where it alone selects, from the first dimension on."""
+    """Return the mask in a shape that broadcasts with the input, where a mask is the only item; else ``None``."""
     if len(items) != 1 or not is_tensor(items[0]) or items[0].dtype is not dtypes.bool_ or not items[0].shape:
         return None
     mask, rank = items[0], len(input.shape)
     if tuple(mask.shape) != tuple(input.shape[: len(mask.shape)]):
-        return None  # resolve says what is wrong
+        return None  # resolve raises the error
     return reshape(mask, *mask.shape, *[1] * (rank - len(mask.shape)))
 
 
 def index_put(
     input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False, *, into: bool = False
 ) -> Tensor:
-    """``input`` with ``values`` written (the last stays) or added at ``input[indices]``."""
+    """``input`` with ``values`` written (the last of equal places stays) or added at ``input[indices]``."""
     arguments.tensor("index_put", "input", input)
     arguments.tensor("index_put", "values", values)
     if not isinstance(indices, tuple | list):

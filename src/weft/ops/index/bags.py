@@ -1,4 +1,4 @@
-"""``embedding_bag``: rows of a table summed, averaged or maximised over bags of indices."""
+"""``embedding_bag``: the sum, mean or maximum of rows of a table over bags of indices."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def embedding_bag(
     include_last_offset: bool = False,
     padding_idx: int | None = None,
 ) -> Tensor:
-    """Rows of ``weight`` (num_embeddings, D) picked by ``input``, one result (D) a bag: their sum, mean or maximum.
+    """The sum, mean or maximum over each bag of the rows of ``weight`` (num_embeddings, D) that ``input`` names.
 
-    ``input`` is (bags, indices), or (indices) with ``offsets``, where each bag begins; with ``include_last_offset`` the
-    last of them is where the last bag ends. ``per_sample_weights`` of the input's shape scale the rows of a sum. Rows
-    ``padding_idx`` do not count; a bag without rows gives 0. ``max_norm``, ``scale_grad_by_freq`` and ``sparse`` raise
-    ``UnsupportedError``.
+    The result is (bags, D). ``input`` is (bags, indices), or (indices) with ``offsets`` (bags), where each bag begins;
+    with ``include_last_offset`` the last offset is the end of the last bag. ``per_sample_weights`` of the input's shape
+    scale the rows of a sum. The row ``padding_idx`` does not count; a bag without rows gives 0. ``max_norm``,
+    ``scale_grad_by_freq`` and ``sparse`` raise ``UnsupportedError``.
 
     >>> import weft as wf
     >>> table = wf.tensor([[1.0, 2.0], [3.0, 4.0]])

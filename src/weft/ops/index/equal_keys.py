@@ -1,7 +1,7 @@
-"""Equal keys in a list of keys: the last one of each, and folds of the rows that belong to equal keys.
+"""Equal keys in a list of keys: the last position of each key, and folds of the rows of equal keys.
 
-A key is the number of a place that an index names. What is here takes memory by the number of keys, whatever they are,
-but for ``table_fold``, which is given a table of all places.
+A key is the number of the place that an index names. The functions take memory by the number of keys, whatever their
+values are, except ``table_fold``, which is given a table of all places.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from weft.ops.registry.temporaries import Scratch
 from weft.target import TargetProfile
 
 COMPARED = 1024
-"""Keys that are compared with one another, at most, to find the last one of each."""
+"""The most keys whose last positions are found by comparing all pairs of keys."""
 FOLDS = {"sum": "sum", "prod": "prod", "amax": "max", "amin": "min"}
 
 
 def zero_step(table: Operand) -> KernelStep:
-    """Fills a table with zeros."""
+    """Return the kernel that fills a table with zeros."""
     builder = Builder("put_table")
     axes = builder.axes(table.shape)
     builder.store(table, axes, const(0, INDEX))
@@ -30,7 +30,7 @@ def zero_step(table: Operand) -> KernelStep:
 
 
 def last_rows(steps: list[KernelStep], scratch: Scratch, keys: Operand, profile: TargetProfile) -> Operand:
-    """For each key the last place with the same key: by comparing all, or by bisection among the sorted ones."""
+    """Return, for each key, the last position of an equal key: by comparing all pairs, or by binary search."""
     if keys.shape[0] <= COMPARED:
         last = scratch.take(dtypes.int64, keys.shape)
         builder = Builder("put_last")
@@ -56,10 +56,10 @@ def few_fold(
     mode: str,
     profile: TargetProfile,
 ) -> tuple[Operand, Operand]:
-    """Fold the rows of equal keys; give the folded rows, and for each key which of them is its.
+    """Fold the rows of equal keys; return the folded rows, and for each key the number of its folded row.
 
-    Keys become numbers below their count, the place of the first equal one in their order, so that the table has an
-    entry for each key and none for other places.
+    A key is replaced by the position of the first equal key in sorted order, a number below the number of keys. The
+    table then has an entry for each key, and none for other places.
     """
     ordered, order = _sorted_keys(steps, scratch, keys, profile)
     table = scratch.take(dtypes.int64, keys.shape)
@@ -84,7 +84,7 @@ def table_fold(
     steps: list[KernelStep], scratch: Scratch, keys: Operand, parts: Operand, table: Operand, mode: str,
     profile: TargetProfile,
 ) -> Operand:  # fmt: skip
-    """Fold the rows of equal keys; ``table``, zeros, becomes 1 + the row of the result, for each key."""
+    """Fold the rows of equal keys and return the folded rows; ``table`` becomes 1 + the folded row of each key."""
     if not profile.capabilities.workgroups:
         steps.append(_cpu_fold(keys, parts, table, mode))
         return parts
@@ -92,7 +92,7 @@ def table_fold(
 
 
 def _cpu_fold(keys: Operand, parts: Operand, table: Operand, mode: str) -> KernelStep:
-    """Rows folded in their order, each into the first one with its key."""
+    """Return the step that folds rows in their order, each into the first row of its key."""
     fold = Library("segment_fold", (parts.dtype,), (("combine", FOLDS[mode]),))
     return KernelStep(fold, (keys.index, parts.index, table.index), (parts.shape[0], parts.shape[1]))
 
@@ -100,7 +100,7 @@ def _cpu_fold(keys: Operand, parts: Operand, table: Operand, mode: str) -> Kerne
 def _sorted_fold(
     steps: list[KernelStep], scratch: Scratch, given: tuple[Operand, Operand], parts: Operand, table: Operand, mode: str
 ) -> Operand:  # fmt: skip
-    """Fold the runs of equal keys, given in ascending order with their places, by a tree; gives the folded rows."""
+    """Fold runs of equal keys, given in ascending order with their positions, by a tree; return the folded rows."""
     (ordered, order), (count, width) = given, parts.shape
     sums = scratch.take(parts.dtype, parts.shape)
     for stage, buffers in (
@@ -115,7 +115,7 @@ def _sorted_fold(
 def _sorted_keys(
     steps: list[KernelStep], scratch: Scratch, keys: Operand, profile: TargetProfile
 ) -> tuple[Operand, Operand]:
-    """The keys in ascending order, and the places that they have among the keys."""
+    """Return the keys in ascending order, and their positions in the list."""
     found, order = order_steps(keys, False, profile, scratch)
     steps += found
     ordered = _for_each(
@@ -131,7 +131,7 @@ def _for_each(
     given: Operand,
     make: Callable[[Builder, Expr], Expr],
 ) -> Operand:
-    """A new int64 list, each element made of the one of ``given`` at its place."""
+    """Return a new int64 list, whose elements ``make(builder, element)`` gives from the elements of ``given``."""
     made = scratch.take(dtypes.int64, given.shape)
     builder = Builder(name)
     axes = builder.axes(given.shape)
@@ -141,7 +141,7 @@ def _for_each(
 
 
 def _count(builder: Builder, ordered: Operand, holds: Callable[[Expr], Expr]) -> Expr:
-    """How many elements of a sorted list, from its first one on, a condition holds for: by bisection."""
+    """Return the number of leading elements of a sorted list for which a condition holds, by bisection."""
     size, found = builder.integer("n", ordered.shape[0]), const(0, INDEX)
     for bit in reversed(range(ordered.shape[0].bit_length())):
         reach = found + const(1 << bit, INDEX)

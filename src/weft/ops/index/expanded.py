@@ -1,7 +1,8 @@
 """Writes to expanded tensors, whose elements share memory along dimensions of stride 0.
 
-PyTorch lets masks and index tensors write to expanded tensors, and refuses all other writes but ``fill_``. A write
-reaches what an expanded dimension repeats: the values of all its positions are written, or added, one after another.
+PyTorch allows writes by masks and index tensors to expanded tensors, and refuses all other writes but ``fill_``. In an
+expanded dimension all positions are the same element: the values of all positions are written to it, or added, in
+order.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def without_repeats(x: Any, dims: Sequence[int]) -> Any:
 
 
 def fill_where(x: Any, mask: Any, value: Any) -> None:
-    """Write one value to the places of a tensor where a mask, which broadcasts to it, holds."""
+    """Write a single value to the elements of a tensor where a mask, which broadcasts to it, is true."""
     dims = repeated(x)
     if dims:
         spread = mask if tuple(mask.shape) == tuple(x.shape) else expand(mask, *x.shape)

@@ -1,7 +1,9 @@
-"""``both_forms``: a function and its form that overwrites the tensor, registered together."""
+"""``both_forms``: registers a function together with its in-place form."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -11,12 +13,9 @@ from weft.ops.registry.functions import Precision, function
 def both_forms(
     name: str, function_: Callable[..., Any], out: bool = True, autocast: Precision | None = None
 ) -> None:
-    """Register ``name``, with ``out=``, and ``name_`` that overwrites its tensor; ``function_`` takes ``into``."""
-    import functools
-    import inspect
-
+    """Register ``name``, with ``out=`` where it has it, and ``name_``; ``function_`` takes ``into`` to overwrite."""
     own = inspect.signature(function_)
-    kept = [p for p in own.parameters.values() if p.name != "into"]
+    kept = [parameter for parameter in own.parameters.values() if parameter.name != "into"]
 
     def register(into: bool, key: str, doc: str) -> None:
         @functools.wraps(function_)
@@ -32,4 +31,4 @@ def both_forms(
         function(name=key, top=not into, out=out and not into, autocast=precision)(form)
 
     register(False, name, function_.__doc__ or "")
-    register(True, f"{name}_", f"``{name}`` that overwrites the tensor and gives it.")
+    register(True, f"{name}_", f"``{name}`` that overwrites the tensor and returns it.")

@@ -94,7 +94,7 @@ def _expanded(values: Any, shape: tuple[int, ...]) -> Any:
     missing = len(shape) - len(own)
     if missing < 0 or any(size not in (1, shape[missing + d]) for d, size in enumerate(own)):
         raise ShapeError(
-            mistake("index_put", "values' shape", tuple(values.shape), f"one that broadcasts to {shape}")
+            mistake("index_put", "the value's shape", tuple(values.shape), f"one that broadcasts to {shape}")
         )
     if own != tuple(values.shape):
         values = reshape(values, *own)

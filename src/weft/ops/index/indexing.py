@@ -1,4 +1,4 @@
-"""Indices held in tensors: ``gather`` and ``embedding``; and ``cat``, which joins tensors."""
+"""``gather`` and ``embedding``, which read at index tensors, and ``cat`` and ``stack``, which concatenate tensors."""
 
 from __future__ import annotations
 
@@ -26,16 +26,11 @@ from weft.ops.views.unbind import SPLIT, bind_views
 
 
 def checked_index(builder: Builder, index: Expr, size: Expr, inner: bool = False) -> Expr:
-    """The index as int64, reported where it is not in [0, size), and then 0 so that every access stays in bounds."""
+    """Return an index as int64; outside of [0, size) it is reported and becomes 0, so that no access is invalid."""
     wide = cast(index, INDEX)
     valid = (wide >= 0) & (wide < size)
     builder.check(valid, wide, inner)
     return where(valid, wide, const(0, INDEX))
-
-
-def padded(given: tuple[int, ...], fill: int) -> tuple[int, ...]:
-    """Sizes or strides of a tensor; of a 0-d one those of a vector of one element."""
-    return given or (fill,)
 
 
 # gather
@@ -60,7 +55,7 @@ def _lower_gather(request: KernelRequest) -> KernelProgram:
     axes = builder.axes(index.shape or (1,))
     row = checked_index(
         builder,
-        builder.load(index, axes, padded(index.strides, 0)),
+        builder.load(index, axes, index.strides or (0,)),
         builder.integer("bound", x.shape[dim] if x.shape else 1),
     )
     source = [row if d == dim else axis for d, axis in enumerate(axes)]
@@ -68,8 +63,8 @@ def _lower_gather(request: KernelRequest) -> KernelProgram:
     builder.store(
         request.outputs[0],
         axes,
-        builder.load(x, source, padded(x.strides, 0)),
-        padded(request.outputs[0].strides, 0),
+        builder.load(x, source, x.strides or (0,)),
+        request.outputs[0].strides or (0,),
     )
     return KernelProgram((builder.finish(),))
 
@@ -82,13 +77,13 @@ def _gradient_gather(context: Gradient, grad: Any) -> list[Any]:
 GATHER = declare(
     "gather", rules=ROWS.but(splitting="gather", tangent="linear"),
     infer=_infer_gather, reference=_reference_gather, lower=_lower_gather, gradient=_gradient_gather,
-    saves=(1,), reports="index", doc="Elements picked along a dimension by a tensor of indices.",
+    saves=(1,), reports="index", doc="Elements along a dimension at an index tensor.",
 )  # fmt: skip
 
 
 @function(out=GATHER)
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """``out[i][j] = input[index[i][j]][j]`` (for dim 0): elements picked along a dimension; shape as ``index``.
+    """The elements along ``dim`` at ``index``: ``out[i][j] = input[index[i][j]][j]`` for dim 0; shape as ``index``.
 
     An index outside the dimension raises ``IndexError`` at the next read on asynchronous devices.
     """
@@ -138,7 +133,7 @@ EMBEDDING = declare(
     "embedding", rules=Rules("embedding", tangent="linear"),
     infer=_infer_embedding, reference=lambda weight, index: weight[index.astype("int64")],
     lower=_lower_embedding, gradient=_gradient_embedding, saves=(1,), reports="input",
-    doc="Rows of a matrix picked by a tensor of indices.",
+    doc="Rows of a matrix at an index tensor.",
 )  # fmt: skip
 
 
@@ -152,7 +147,7 @@ def embedding(
     scale_grad_by_freq: bool = False,
     sparse: bool = False,
 ) -> Tensor:
-    """Rows of ``weight`` (num_embeddings, embedding_dim) picked by ``input``; shape (*input, embedding_dim).
+    """The rows of ``weight`` (num_embeddings, embedding_dim) at ``input`` (*): (*, embedding_dim).
 
     The row ``padding_idx`` gets no gradient. ``max_norm``, ``scale_grad_by_freq`` and ``sparse`` raise
     ``UnsupportedError``.
@@ -213,11 +208,11 @@ def _reference_cat(*arrays: Any, dim: int) -> Any:
 
 
 JOINED = 8
-"""Tensors that one kernel joins at most: its code grows with them, and is shared by all kernels of as many."""
+"""The most tensors that a kernel concatenates. Its code grows with their number; kernels of equal numbers share it."""
 
 
 def _lower_cat(request: KernelRequest) -> KernelProgram:
-    """Kernels with a part for each tensor, as many as the target binds at once and compiles quickly."""
+    """Return kernels with a part for each tensor, up to the number that a target binds at once and compiles quickly."""
     target, dim = request.outputs[0], request.attributes["dim"]
     room = min(request.profile.limits.get("max-storage-buffers-per-shader-stage", 1 << 30) - 1, JOINED)
     steps, start = [], 0
@@ -248,13 +243,18 @@ def _gradient_cat(context: Gradient, grad: Any) -> list[Any]:
 CAT = declare(
     "cat", rules=MOVE.but(tangent="linear_in_all"),
     infer=_infer_cat, reference=_reference_cat, lower=_lower_cat, gradient=_gradient_cat,
-    doc="Tensors joined along a dimension.",
+    doc="Tensors concatenated along a dimension.",
 )  # fmt: skip
 
 
 @function(method=False, out=CAT)
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Tensors of equal shapes, except along ``dim``, joined along it; types are promoted."""
+    """Tensors concatenated along ``dim``; their other sizes are equal, and their types are promoted.
+
+    >>> import weft as wf
+    >>> wf.cat([wf.tensor([1, 2]), wf.tensor([3])])
+    tensor([1, 2, 3])
+    """
     if not isinstance(tensors, Sequence) or not tensors:
         raise ArgumentTypeError(mistake("cat", "tensors", repr(tensors), "a non-empty sequence of tensors"))
     for position, tensor in enumerate(tensors):
@@ -269,7 +269,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 
 def _without_empty(tensors: Sequence[Any]) -> Sequence[Any]:
-    """Tensors without those of shape (0,), which join with any shape as in PyTorch; their types still count."""
+    """Return the tensors without those of shape (0,), which any shape takes, as in PyTorch; their types still count."""
     kept = [tensor for tensor in tensors if tuple(tensor.shape) != (0,)]
     if len(kept) == len(tensors):
         return tensors
@@ -279,7 +279,7 @@ def _without_empty(tensors: Sequence[Any]) -> Sequence[Any]:
 
 @function(method=False, out=CAT)
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Tensors of one shape joined along a new dimension."""
+    """Tensors of equal shapes concatenated along a new dimension."""
     if not isinstance(tensors, Sequence) or not tensors:
         raise ArgumentTypeError(mistake("stack", "tensors", repr(tensors), "a non-empty sequence of tensors"))
     shapes = {tuple(arguments.tensor("stack", "tensors", tensor).shape) for tensor in tensors}
@@ -287,7 +287,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         raise ShapeError(mistake("stack", "shapes", sorted(shapes), "equal shapes"))
     (shape,) = shapes
     place = arguments.dimension("stack", dim, len(shape) + 1)
-    if place < len(shape):  # side by side along a dimension, which is then seen as two
+    if place < len(shape):  # concatenated along an existing dimension, which is then split in two
         joined = bind(CAT, *tensors, dim=place)
         return bind(lookup("reshape"), joined, shape=(*shape[:place], len(tensors), *shape[place:]))
     return cat([unsqueeze(tensor, place) for tensor in tensors], place)

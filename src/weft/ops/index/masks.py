@@ -24,8 +24,16 @@ from weft.ops.views.movement import basic_index, expand, reshape
 
 @function(out=True)
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
-    """The elements where ``mask``, broadcast with ``input``, is true, in row-major order; 1-d."""
-    shape = _mask("masked_select", input, mask)
+    """The elements where the bool ``mask`` is true, in row-major order: a 1-d tensor; both operands are broadcast.
+
+    The number of elements is read from the device.
+
+    >>> import weft as wf
+    >>> x = wf.tensor([1, 2, 3])
+    >>> wf.masked_select(x, x > 1)
+    tensor([2, 3])
+    """
+    shape = _broadcast_mask("masked_select", input, mask)
     if is_traced():
         refuse("masked_select")
     own = input if tuple(input.shape) == shape else expand(input, *shape)
@@ -35,7 +43,8 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     return resolve(own, (where,)).read()
 
 
-def _mask(name: str, input: Any, mask: Any) -> tuple[int, ...]:
+def _broadcast_mask(name: str, input: Any, mask: Any) -> tuple[int, ...]:
+    """Return the broadcast shape of input and mask; ``DTypeError`` unless the mask is bool."""
     arguments.tensor(name, "input", input)
     arguments.tensor(name, "mask", mask)
     if mask.dtype is not dtypes.bool_:
@@ -45,8 +54,8 @@ def _mask(name: str, input: Any, mask: Any) -> tuple[int, ...]:
 
 @function()
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """``input`` with the n-th true place of ``mask``, broadcast to it, replaced by the n-th element of ``source``."""
-    shape = _mask("masked_scatter", input, mask)
+    """``input`` with the n-th true element of ``mask``, broadcast to it, replaced by the n-th element of ``source``."""
+    shape = _broadcast_mask("masked_scatter", input, mask)
     arguments.tensor("masked_scatter", "source", source)
     if source.dtype is not input.dtype:
         raise DTypeError(
@@ -79,7 +88,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
 
 @function(name="masked_fill_", top=False)
 def masked_fill_(input: Tensor, mask: Tensor, value: Tensor | float) -> Tensor:
-    """``masked_fill`` that overwrites the tensor and gives it."""
+    """``masked_fill`` that overwrites the tensor and returns it."""
     _, chosen, fill, target = plan_fill(input, mask, value)
     if broadcast_shapes("masked_fill_", tuple(target.shape), tuple(chosen.shape)) != tuple(target.shape):
         expected = f"one that broadcasts to {tuple(target.shape)}"
@@ -90,8 +99,8 @@ def masked_fill_(input: Tensor, mask: Tensor, value: Tensor | float) -> Tensor:
 
 @function(name="masked_scatter_", top=False)
 def masked_scatter_(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """``masked_scatter`` that overwrites the tensor and gives it."""
-    if _mask("masked_scatter", input, mask) != tuple(input.shape):
+    """``masked_scatter`` that overwrites the tensor and returns it."""
+    if _broadcast_mask("masked_scatter", input, mask) != tuple(input.shape):
         raise ShapeError(
             mistake(
                 "masked_scatter",

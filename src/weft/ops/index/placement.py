@@ -1,6 +1,6 @@
-"""Elements named by index tensors: ``index`` reads them, ``index_put`` and ``scatter`` write or fold into them.
+"""The ops ``index``, which reads at index tensors, and ``index_put`` and ``scatter``, which write or fold there.
 
-``placing`` has the kernels of the writes; here are the declarations: types, references, gradients.
+This module has their declarations: types, references, gradients. The kernels of the writes are in ``placing``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from weft import dtypes
 from weft.errors import DTypeError, GradError, IndexOutOfRangeError, ShapeError, UnsupportedError, mistake
 from weft.kernels import Builder, KernelProgram, coalesce
-from weft.ops.index.placing import MODES, fronted, index_points, lower_put, scatter_points
+from weft.ops.index.placing import MODES, index_points, lower_put, scatter_points, with_leading
 from weft.ops.make.creation import to_dtype, zeros_of
 from weft.ops.registry import arguments
 from weft.ops.registry.geometry import broadcast_shapes
@@ -30,7 +30,7 @@ def _infer_index(x: TensorType, *indices: TensorType, wrap: bool, dim: int = 0) 
 
 
 def _picked_shape(name: str, x: TensorType, indices: Sequence[TensorType], dim: int) -> tuple[int, ...]:
-    """The shape of what index tensors for the dimensions from ``dim`` on name: theirs, at ``dim``, and the rest."""
+    """Return the shape of the elements at index tensors for the dimensions from ``dim`` on."""
     for index in indices:
         arguments.integral(name, "index", index.dtype)
     if not indices or dim < 0 or dim + len(indices) > len(x.shape):
@@ -43,7 +43,7 @@ def _picked_shape(name: str, x: TensorType, indices: Sequence[TensorType], dim: 
 
 
 def _check_not_empty(name: str, dim: int, size: int, shape: tuple[int, ...]) -> None:
-    """``IndexOutOfRangeError`` where indices name elements of a dimension that has none: no kernel looks at them."""
+    """Raise ``IndexOutOfRangeError`` for indices into an empty dimension, which no kernel checks."""
     if size == 0 and 0 not in shape:
         given = f"{math.prod(shape)} elements"
         raise IndexOutOfRangeError(mistake(name, "index", given, f"none, as dimension {dim} has size 0"))
@@ -54,7 +54,7 @@ def _places(x: Any, indices: Sequence[Any], dim: int) -> tuple[Any, ...]:
 
 
 def _lower_index(request: KernelRequest) -> KernelProgram:
-    """One kernel over the result in row-major order: the dimensions before the indices, theirs, and those behind."""
+    """Return a kernel over the result: the dimensions before the indexed ones, those of the indices, those behind."""
     x, *indices = request.operands
     target, dim = request.outputs[0], request.attributes.get("dim", 0)
     first = dim + len(indices)
@@ -92,7 +92,7 @@ INDEX_OP = declare(
     reference=lambda x, *indices, wrap, dim=0: x[_places(x, indices, dim)],
     gradient=_gradient_index, saves=_saves_indices(1), reports="index",
     attributes=({"wrap": bool, "dim": int}, {"wrap": bool}),
-    doc="Elements picked by index tensors, broadcast together, for the dimensions from dim on.",
+    doc="The elements at index tensors, broadcast together, for the dimensions from dim on.",
 )  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def _check_put(name: str, x: TensorType, values: TensorType, shape: tuple[int, .
 
 
 def reference_put(x: Any, values: Any, places: tuple[Any, ...], mode: str) -> Any:
-    """The write in NumPy, index after index."""
+    """Return the result of a write in NumPy, index after index."""
     import numpy
 
     narrow = dtypes.from_numpy(x.dtype)
@@ -139,7 +139,7 @@ def _infer_index_put(
 def _gradient_put(
     context: Gradient, grad: Any, read: Callable[[Any], Any], write: Callable[[Any, Any], Any]
 ) -> list[Any]:
-    """The gradients of x and of the values, for ``replace`` and ``sum``."""
+    """Return the gradients of x and of the values, for ``replace`` and ``sum``."""
     mode, own, given = context.attributes["mode"], None, None
     if mode not in ("replace", "sum"):
         raise GradError(f"the gradient of {mode} at indices is that of scatter_reduce; call scatter_reduce")
@@ -165,15 +165,15 @@ def _gradient_index_put(context: Gradient, grad: Any) -> list[Any]:
 
 
 def _lower_index_put(request: KernelRequest) -> KernelProgram:
-    """The write to the leading dimensions of the operands as seen with the indexed dimensions first."""
+    """Return the steps of a write, for which the operands are viewed with the indexed dimensions in front."""
     x, values, *indices = request.operands
     dim = request.attributes.get("dim", 0)
     lead = x.shape[dim : dim + len(indices)]
     points = index_points(lead, indices, request.attributes["wrap"])
     points = replace(points, rest=(*x.shape[:dim], *x.shape[dim + len(indices) :]))
-    seen = fronted(x, dim, len(indices))
-    target = seen if request.outputs[0] is x else fronted(request.outputs[0], dim, len(indices))
-    moved = fronted(values, dim, len(points.shape))
+    seen = with_leading(x, dim, len(indices))
+    target = seen if request.outputs[0] is x else with_leading(request.outputs[0], dim, len(indices))
+    moved = with_leading(values, dim, len(points.shape))
     return lower_put(
         "index_put", (seen, moved, *indices), target, points, request.attributes["mode"], request.profile
     )
@@ -186,7 +186,7 @@ INDEX_PUT = declare(
     lower=_lower_index_put,
     gradient=_gradient_index_put, saves=_saves_indices(2), overwrites=(0,), reports="index",
     attributes=({"mode": str, "wrap": bool, "dim": int}, {"mode": str, "wrap": bool}),
-    doc="The input with values written or folded into the places that index tensors name from dimension dim on.",
+    doc="The input with values written or folded at index tensors for the dimensions from dim on.",
 )  # fmt: skip
 
 
@@ -199,7 +199,7 @@ def _infer_scatter(
 
 
 def check_index(name: str, x: TensorType, index: TensorType, dim: int) -> None:
-    """An index tensor for ``gather`` and ``scatter``: integers, of x's rank, no larger than x except along ``dim``."""
+    """Raise unless the index of ``gather`` or ``scatter`` is integer, of x's rank and not larger except in ``dim``."""
     arguments.integral(name, "index", index.dtype)
     if len(index.shape) != len(x.shape):
         raise ShapeError(
@@ -248,7 +248,7 @@ SCATTER = declare(
 
 
 def _gradient_fold(context: Gradient, grad: Any) -> list[Any]:
-    """As PyTorch: an extreme's gradient is shared among its equals; a product's is that of the other factors."""
+    """Return the gradients, as PyTorch: of extremes shared among equal elements, of products times the other factors."""
     x, values, index = (context.input(at) for at in range(3))
     dim, mode = context.attributes["dim"], context.attributes["mode"]
     own, given = (_gradient_product if mode == "prod" else _gradient_extreme)(
@@ -268,7 +268,7 @@ def _gradient_extreme(
     mine = to_dtype(bind(equal, x, result), grad.dtype)
     theirs = to_dtype(bind(equal, values, _at(result, index, dim)), grad.dtype)
     count = bind(SCATTER, mine, theirs, index, dim=dim, mode="sum")
-    # a place that no value and not itself reaches has no equals; nothing flows there
+    # a place whose extreme comes from neither x nor a value (NaN) has a count of 0, and no gradient
     share = bind(lookup("div"), grad, bind(lookup("maximum"), count, 1))
     return bind(times, share, mine), bind(times, _at(share, index, dim), theirs)
 
@@ -299,5 +299,5 @@ SCATTER_FOLD = declare(
     "scatter_fold", rules=ROWS.but(splitting="scatter"),
     infer=_infer_scatter, reference=SCATTER.reference, lower=SCATTER.lower, gradient=_gradient_fold,
     saves=(0, 1, 2), saves_output=True, overwrites=(0,), reports="index",
-    doc="The input with values multiplied into, or compared with, the places that indices name along a dimension.",
+    doc="The input with products, maxima or minima of values at the places that indices name along a dimension.",
 )  # fmt: skip

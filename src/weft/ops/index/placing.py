@@ -1,12 +1,14 @@
-"""How elements are written and folded at index tensors: the steps behind ``index_put`` and ``scatter``.
+"""The kernels of ``index_put`` and ``scatter``, which write or fold rows of values at index tensors.
 
-Places that are named more than once are handled in a fixed order, never by races. For ``replace`` a table holds, for
-every place, the last index that names it. For folds the rows of a place are folded first, in the order of their
-indices: one after another on the cpu; elsewhere a stable sort brings them together and a tree, which depends only on
-the indices, folds each run. K indices into N places cost O(N + K log K) at most; one index costs what it writes. Few
-take no memory for the N places: on the cpu they are written into a dense target one after another, and elsewhere each
-index looks for the last one with its place, or for the fold of its place. Every index writes; those that name one
-place write the same value there.
+Indices that name the same place are handled in a fixed order, without races:
+
+- ``replace``: a table holds, for every place, the last index that names it.
+- Folds: the rows of the same place are folded first, in the order of their indices. The CPU folds them in a loop. A GPU
+  sorts the places by a stable sort and folds each run of equal places by a tree, which depends on the indices alone.
+
+K indices into N places take O(N + K log K) time at most. Few indices take no memory for the N places: the CPU writes
+them into a dense target in a loop; on a GPU each index finds the last index of its place, or the fold of its place,
+among the indices. Every index writes, and the indices of a place write the same value.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from weft.ops.views.ops import copy_step
 from weft.target import TargetProfile
 
 Coordinates = Callable[[Builder, Sequence[Expr], bool], list[Expr]]
+"""Gives the coordinates of a place from the axes over the indices; checks the indices where the flag is set."""
 
 COMBINE: dict[str, Callable[[Expr, Expr], Expr]] = {
     "sum": lambda a, b: a + b,
@@ -36,18 +39,18 @@ COMBINE: dict[str, Callable[[Expr, Expr], Expr]] = {
 }
 MODES = ("replace", *COMBINE)
 _OF_BOOL = {"sum": "amax", "prod": "amin"}
-"""Folds of bool, whose sum is whether any holds and whose product whether all do."""
+"""Folds of bool: a sum is true where any element is, a product where all elements are."""
 FEW = 4
-"""Where several but fewer than one of so many places are named, they are written without a table of all places.
+"""Places per index from which up to ``COMPARED`` indices are written without a table of all places.
 
-One row is written by a kernel of its own, which the plan can fuse and whose reads and writes it sees.
+A single index has a kernel of its own, which the plan can fuse.
 """
 SPARSE = 64
-"""Where fewer than one of so many places is named, many indices are written without a table of all places."""
+"""Places per index from which more indices than ``COMPARED`` are written without a table of all places."""
 
 
 def checked(builder: Builder, index: Expr, size: Expr, wrap: bool, check: bool) -> Expr:
-    """An index as int64, counted from the end where negative (``wrap``); reported and 0 where out of range."""
+    """Return an index as int64: counted from the end where negative (``wrap``), 0 and reported where out of range."""
     wide = cast(index, INDEX)
     place = where(wide < 0, wide + size, wide) if wrap else wide
     valid = (place >= 0) & (place < size)
@@ -58,7 +61,10 @@ def checked(builder: Builder, index: Expr, size: Expr, wrap: bool, check: bool) 
 
 @dataclass(frozen=True)
 class Points:
-    """The places that an op names: one for each element of ``shape``, in the leading dimensions ``lead`` of x."""
+    """The places that an op names: a place for each element of ``shape``, in the leading dimensions ``lead`` of x.
+
+    At each place there are elements of the dimensions ``rest``.
+    """
 
     shape: tuple[int, ...]
     lead: tuple[int, ...]
@@ -67,17 +73,17 @@ class Points:
 
     @property
     def count(self) -> int:
-        """How many indices there are."""
+        """The number of indices."""
         return math.prod(self.shape)
 
     @property
     def width(self) -> int:
-        """Elements at each place."""
+        """The number of elements at each place."""
         return math.prod(self.rest)
 
 
-def fronted(operand: Operand, dim: int, count: int) -> Operand:
-    """The operand seen with ``count`` dimensions from ``dim`` on before all others."""
+def with_leading(operand: Operand, dim: int, count: int) -> Operand:
+    """Return the operand, by strides alone, with the ``count`` dimensions from ``dim`` on in front."""
     if not dim:
         return operand
     order = [*range(dim, dim + count), *range(dim), *range(dim + count, len(operand.shape))]
@@ -86,7 +92,7 @@ def fronted(operand: Operand, dim: int, count: int) -> Operand:
 
 
 def index_points(lead: tuple[int, ...], indices: Sequence[Operand], wrap: bool) -> Points:
-    """Index tensors, broadcast, for dimensions of sizes ``lead``; ``wrap``: negative ones count from the end."""
+    """Return the places of broadcast index tensors for dimensions of sizes ``lead``; ``wrap`` allows negative indices."""
     shape = broadcast_shapes("index", *(index.shape for index in indices))
 
     def coordinates(builder: Builder, axes: Sequence[Expr], check: bool) -> list[Expr]:
@@ -100,7 +106,7 @@ def index_points(lead: tuple[int, ...], indices: Sequence[Operand], wrap: bool) 
 
 
 def scatter_points(x: Operand, index: Operand, dim: int) -> Points:
-    """One index tensor for dimension ``dim``; in the others a place has the index's own coordinates."""
+    """Return the places of an index tensor for ``dim``; in the other dimensions a place has the index's coordinates."""
 
     def coordinates(builder: Builder, axes: Sequence[Expr], check: bool) -> list[Expr]:
         loaded = builder.load(index, axes, index.strides or (0,))
@@ -114,7 +120,7 @@ def scatter_points(x: Operand, index: Operand, dim: int) -> Points:
 def lower_put(
     name: str, operands: Sequence[Operand], target: Operand, points: Points, mode: str, profile: TargetProfile
 ) -> KernelProgram:
-    """Steps that write or fold ``operands[1]``, of the points' shape and rest, into a copy of ``operands[0]``."""
+    """Return the steps that write or fold ``operands[1]``, of the points' shape and rest, into ``target``."""
     x, values = operands[0], operands[1]
     if x.dtype is dtypes.bool_:
         mode = _OF_BOOL.get(mode, mode)
@@ -143,7 +149,7 @@ def lower_put(
         steps += _write_steps(name, Put(points, mode, keys, None, parts, target), scratch)
         return KernelProgram(tuple(steps), tuple(scratch.taken))
     places = math.prod(points.lead)
-    if points.count < places // few_of(points.count):
+    if points.count < places // places_per_index(points.count):
         if mode == "replace":
             last = last_rows(steps, scratch, keys, profile)
         else:
@@ -166,17 +172,17 @@ def lower_put(
     return KernelProgram(tuple(steps), tuple(scratch.taken))
 
 
-def few_of(count: int) -> int:
-    """Return of how many places so many indices name one at most, where no table of all places is made."""
+def places_per_index(count: int) -> int:
+    """Return the number of places per index from which ``count`` indices are written without a table of all places."""
     return FEW if count <= COMPARED else SPARSE
 
 
 @dataclass(frozen=True)
 class Put:
-    """What the last steps of a write need: for each place, ``table`` holds 1 + the row of ``parts`` for it, or 0.
+    """The operands of the last steps of a write, which write rows of ``parts`` to places.
 
-    Or for each index ``last`` holds the row of ``parts`` for its place. Without both each row is for the place of its
-    index.
+    Either ``table`` holds, for each place, 1 + its row of ``parts``, or 0. Or ``last`` holds, for each index, the row
+    of its place. Without both, each row is for the place of its index.
     """
 
     points: Points
@@ -193,12 +199,12 @@ class Put:
         return self.table is not None or self.last is not None
 
     def part_strides(self) -> tuple[int, ...]:
-        """Strides of ``parts`` over a row and the rest dimensions."""
+        """Return the strides of ``parts`` over rows and the rest dimensions."""
         return (self.points.width, *contiguous_strides(self.points.rest))
 
 
 def _keys_step(points: Points, keys: Operand) -> KernelStep:
-    """Each index as one number, the row-major position of its place; indices are checked here."""
+    """Return the kernel that checks the indices and writes each as a key: the row-major position of its place."""
     builder = Builder("put_keys")
     shape = points.shape or (1,)
     axes = builder.axes(shape)
@@ -211,7 +217,7 @@ def _keys_step(points: Points, keys: Operand) -> KernelStep:
 
 
 def _write_steps(name: str, put: Put, scratch: Scratch) -> list[KernelStep]:
-    """Each index writes its place; indices that name one place write the same value there."""
+    """Return the steps in which each index writes its place; indices of the same place write the same value."""
     if put.mode == "replace":
         return [_write_step(name, put, put.parts, by_table=put.chosen)]
     results = scratch.take(put.parts.dtype, put.parts.shape)
@@ -238,7 +244,7 @@ def _part_of(
     builder: Builder, put: Put, source: Operand, row: Sequence[Expr], columns: Sequence[Expr],
     part: tuple[int, ...], by_table: bool,
 ) -> Expr:  # fmt: skip
-    """What is written for an index: the row that the table names for its place, or that of the index itself."""
+    """Return the value that an index writes: of the row that is looked up for its place, or of the index's own row."""
     if by_table:
         return builder.load(source, [_row_of(builder, put, row), *columns], [put.points.width, *part])
     at = [stride * put.points.width for stride in contiguous_strides(put.points.shape or (1,))]
@@ -255,7 +261,7 @@ def _write_step(name: str, put: Put, source: Operand, by_table: bool) -> KernelS
 def _traversal(
     name: str, put: Put
 ) -> tuple[Builder, list[Expr], list[Expr], list[Expr], list[tuple[int, ...]]]:
-    """A kernel over indices and rest: the places, the axes of both, and strides of target, parts and results."""
+    """Return a kernel over indices and rest, the places, the axes of both, and strides of target, parts and results."""
     points, lead = put.points, len(put.points.lead)
     dense = contiguous_strides(points.rest)
     target_rest = put.target.strides[lead:] if put.target.strides else ()
@@ -271,12 +277,15 @@ def _traversal(
 
 
 def lead_strides(put: Put) -> tuple[int, ...]:
-    """The target's strides over the places; of a 0-d one those of a vector of one element."""
+    """Return the target's strides over the places; of a 0-d target, those of a vector of 1 element."""
     return put.target.strides[: len(put.points.lead)] or (0,)
 
 
 def _merge_step(name: str, put: Put) -> KernelStep:
-    """Every element of the target takes its old value or the table's: one writer each, for types packed in words."""
+    """Return the kernel over the target in which each element keeps its value or takes that of the table.
+
+    Every element has a single writer, as types need that are packed in words.
+    """
     points, lead = put.points, len(put.points.lead)
     strides = put.target.strides or (0,)
     builder = Builder(name)

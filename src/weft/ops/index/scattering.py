@@ -6,6 +6,7 @@ fixed tree, so that the same call gives the same bits.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -54,7 +55,6 @@ def _source(name: str, input: Any, index: Any, src: Any) -> Any:
 
 def _with_vectors(form: Callable[..., Any]) -> Callable[..., Any]:
     """Return a scatter that takes a 0-d input or index beside a vector for a vector of one element, as PyTorch's."""
-    import functools
 
     def vector(value: Any) -> Any:
         return reshape(value, 1) if getattr(value, "shape", None) == () else value

@@ -1,4 +1,4 @@
-"""Pointwise choices and mixtures: ``where``, ``clamp``, ``lerp``, ``nan_to_num``, closeness."""
+"""Pointwise selection and interpolation: ``where``, ``clamp``, ``lerp``, ``nan_to_num``, ``isclose``."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def where(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``input`` where ``condition`` (bool, or uint8) holds, else ``other``; all three broadcast, numbers too.
+    """``input`` where ``condition`` (bool, or uint8) is true, else ``other``, a tensor or a number; all are broadcast.
 
-    With the condition alone, its nonzero places: ``nonzero(condition, as_tuple=True)``.
+    With the condition alone, the coordinates of its true elements: ``nonzero(condition, as_tuple=True)``.
 
     >>> import weft as wf
     >>> x = wf.tensor([1.0, -2.0, 3.0])
@@ -135,7 +135,7 @@ def clip(
     return _clamped("clip", input, min, max)
 
 
-# Written from the nearer end, so that both ends are exact.
+# Computed from the nearer end, so that both ends are exact.
 LERP = pointwise("lerp", "where(abs(w) < 0.5, x + w * (y - x), y - (y - x) * (1.0 - w))", "x y w", "x + w * (y - x).",
                  kinds="f", derivative=("g * (1.0 - w)", "g * w", "g * (y - x)"))  # fmt: skip
 ADDCMUL = pointwise("addcmul", "x + v * a * b", "x a b v", "x + v * a * b.", kinds="fiu")
@@ -153,7 +153,7 @@ def lerp(input: Tensor, end: Tensor, weight: Tensor | float) -> tuple[Any, ...]:
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> tuple[Any, ...]:
     """``input + value * tensor1 * tensor2``, broadcast."""
     check_operands("addcmul", input)
-    operands = tuple(each for each in (input, tensor1, tensor2) if hasattr(each, "dtype"))
+    operands = tuple(operand for operand in (input, tensor1, tensor2) if hasattr(operand, "dtype"))
     return ADDCMUL, input, tensor1, tensor2, arguments.scalar_factor("addcmul", "value", value, *operands)
 
 
@@ -218,14 +218,14 @@ def isclose(
 def allclose(
     input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> bool:
-    """Whether all elements are close, as ``isclose``; reads one value back."""
+    """Whether all elements are close, as ``isclose``; reads a value from the device."""
     near = isclose(input, other, rtol, atol, equal_nan)
     return bool(bind(lookup("all"), near, dims=tuple(range(len(near.shape))), keepdim=False).item())
 
 
 @function()
 def equal(input: Tensor, other: Tensor) -> bool:
-    """Whether two tensors have one shape and equal elements; reads one value back."""
+    """Whether two tensors have the same shape and equal elements; reads a value from the device."""
     x, y = arguments.tensor("equal", "input", input), arguments.tensor("equal", "other", other)
     if tuple(x.shape) != tuple(y.shape):
         return False

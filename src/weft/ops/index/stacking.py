@@ -1,4 +1,4 @@
-"""Tensors given more dimensions, and tensors put together: ``column_stack``, ``block_diag``, ``cartesian_prod``."""
+"""Tensors with added dimensions (``atleast_2d``), and combined tensors (``column_stack``, ``block_diag``)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def ravel(input: Tensor) -> Tensor:
 
 
 def _of_rank(where: str, value: Any, rank: int) -> Any:
-    """A view with dimensions added, where there are fewer: in front, and for three of a matrix behind."""
+    """Return a view with dimensions added up to ``rank``: in front; for rank 3, as ``atleast_3d``."""
     if not is_tensor(value):
         raise ArgumentTypeError(
             mistake(where, "tensors", type(value).__name__, "a Tensor", "use weft.tensor(...)")
@@ -43,7 +43,7 @@ def _of_rank(where: str, value: Any, rank: int) -> Any:
 
 
 def _at_least(where: str, tensors: tuple[Any, ...], rank: int) -> Any:
-    """One tensor for one, a tuple for several or for a sequence."""
+    """Return a tensor for a single tensor, and a tuple for several tensors or a sequence."""
     if len(tensors) == 1 and not isinstance(tensors[0], tuple | list):
         return _of_rank(where, tensors[0], rank)
     given = tensors[0] if len(tensors) == 1 else tensors
@@ -52,13 +52,13 @@ def _at_least(where: str, tensors: tuple[Any, ...], rank: int) -> Any:
 
 @function(method=False)
 def atleast_1d(*tensors: Any) -> Any:
-    """The tensor, or the tensors, with 0-d ones seen as vectors of one element."""
+    """The tensor, or a tuple of the tensors, with 0-d tensors viewed as vectors of 1 element."""
     return _at_least("atleast_1d", tensors, 1)
 
 
 @function(method=False)
 def atleast_2d(*tensors: Any) -> Any:
-    """The tensor, or the tensors, with dimensions of size 1 in front where there are fewer than two.
+    """The tensor, or a tuple of the tensors, with dimensions of size 1 added in front up to 2 dimensions.
 
     >>> import weft as wf
     >>> wf.atleast_2d(wf.ones(3)).shape
@@ -69,7 +69,7 @@ def atleast_2d(*tensors: Any) -> Any:
 
 @function(method=False)
 def atleast_3d(*tensors: Any) -> Any:
-    """The tensor, or the tensors, with three dimensions or more: (n) is seen as (1, n, 1), (n, m) as (n, m, 1)."""
+    """The tensor, or a tuple of the tensors, with 3 dimensions or more: (n) as (1, n, 1), (n, m) as (n, m, 1)."""
     return _at_least("atleast_3d", tensors, 3)
 
 
@@ -131,7 +131,7 @@ def block_diag(*tensors: Tensor) -> Tensor:
 
 @function(method=False)
 def cartesian_prod(*tensors: Tensor) -> Tensor:
-    """All combinations of the elements of vectors, one a row: (n), (m) give (n * m, 2); of one vector itself."""
+    """The Cartesian product of vectors, a combination in each row: (n), (m) give (n * m, 2); a vector is itself."""
     given = [
         arguments.tensor("cartesian_prod", f"tensors[{at}]", value, 1) for at, value in enumerate(tensors)
     ]
@@ -165,7 +165,7 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
 
 
 def _split(name: str, input: Any, given: Any, dim: int, least: int) -> Any:
-    """The pieces of ``tensor_split``, for which a number must divide the dimension."""
+    """Return the pieces of ``tensor_split``; a number of pieces must divide the dimension."""
     shape = tuple(arguments.tensor(name, "input", input).shape)
     if len(shape) < least:
         raise ShapeError(

@@ -21,7 +21,7 @@ from weft.ops.views.movement import expand, reshape
 
 @function(out=INDEX_OP)
 def take(input: Tensor, index: Tensor) -> Tensor:
-    """Elements of the flattened ``input`` at ``index``; shape as ``index``."""
+    """The elements of the flattened ``input`` at ``index``, in the shape of ``index``."""
     arguments.tensor("take", "input", input)
     arguments.tensor("take", "index", index)
     arguments.integral("take", "index", index.dtype)
@@ -32,7 +32,7 @@ def take(input: Tensor, index: Tensor) -> Tensor:
 
 @function(out=GATHER)
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
-    """``gather`` with ``input`` and ``indices`` broadcast together except along ``dim``; flattened without one.
+    """``gather`` with ``input`` and ``indices`` broadcast except along ``dim``; of flattened tensors without ``dim``.
 
     Negative indices count from the end.
     """
@@ -63,7 +63,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     return bind(GATHER, expand(input, *own), expand(wrapped, *other), dim=place)
 
 
-WRAPPED = pointwise("wrapped_index", "where(x < 0, x + size, x)", "x size", "An index; from the end below 0.",
+WRAPPED = pointwise("wrapped_index", "where(x < 0, x + size, x)", "x size", "An index; below 0 from the end.",
                     kinds="i", derivative=("", ""))  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from weft.ops.views.ops import positions
 
 
 class Groups(NamedTuple):
-    """Runs of equal elements: where each starts, the run of each element, and how long each is."""
+    """Runs of equal elements: the start of each run, the run of each element, and the length of each run."""
 
     starts: Any
     ranks: Any
@@ -34,7 +34,7 @@ class Groups(NamedTuple):
 
 
 def _grouped(rows: Any) -> Groups:
-    """The runs of equal rows of a matrix (n, m), or of equal elements of a vector."""
+    """Return the runs of equal rows of a matrix (n, m), or of equal elements of a vector."""
     count = rows.shape[0]
     if count == 0:
         return Groups(*(positions(rows, (0,)) for _ in range(3)))
@@ -51,7 +51,7 @@ def _grouped(rows: Any) -> Groups:
 
 
 def _row_order(rows: Any) -> Any:
-    """The places of the rows of a matrix in lexicographic order: sorted by each column, the last one first."""
+    """Return the lexicographic order of a matrix's rows, by a stable sort of each column from the last to the first."""
     order = positions(rows, (rows.shape[0],))
     for column in range(rows.shape[1] - 1, -1, -1):
         keys = index_select(reshape(narrow(rows, 1, column, 1), rows.shape[0]), 0, order)
@@ -97,8 +97,8 @@ def unique(
 ) -> Any:
     """The distinct elements in ascending order, or the distinct slices along ``dim``; always sorted.
 
-    With ``return_inverse`` also the place of each element among them, with ``return_counts`` how often each occurs. How
-    many there are is read from the device. NaN is not equal to NaN.
+    ``return_inverse`` adds the index of each element among the distinct elements, ``return_counts`` the count of each
+    distinct element. Their number is read from the device. NaN is not equal to NaN.
 
     >>> import weft as wf
     >>> wf.unique(wf.tensor([3, 1, 3]), return_counts=True)
@@ -111,7 +111,7 @@ def unique(
 def unique_consecutive(
     input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
-    """The elements, or the slices along ``dim``, without those that equal the one before; arguments as ``unique``."""
+    """The elements, or the slices along ``dim``, that differ from their predecessor; arguments as of ``unique``."""
     return _distinct("unique_consecutive", input, dim, False, return_inverse, return_counts)
 
 
@@ -123,7 +123,7 @@ def isin(
     assume_unique: bool = False,
     invert: bool = False,
 ) -> Tensor:
-    """Whether each of ``elements`` is among ``test_elements`` (is not, with ``invert``); either may be a number."""
+    """Whether each of ``elements`` is among ``test_elements``, or is not with ``invert``; either may be a number."""
     given: list[Any] = [elements, test_elements]
     tensors: list[Any] = [value for value in given if is_tensor(value)]
     if not tensors:

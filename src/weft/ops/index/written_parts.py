@@ -1,7 +1,8 @@
-"""Copies with a part written: a slice, a row, a diagonal, or elements by their places in row-major order."""
+"""Copies with a part overwritten: a slice, a row, a diagonal, or elements by their row-major position."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from weft.errors import ArgumentError, ShapeError, mistake
@@ -10,14 +11,14 @@ from weft.ops.make.creation import to_dtype
 from weft.ops.registry import arguments
 from weft.ops.registry.annotations import Tensor
 from weft.ops.registry.functions import FUNCTIONS, function
+from weft.ops.registry.geometry import contiguous_strides
 from weft.ops.registry.interpreters import bind
 from weft.ops.registry.table import lookup
-
-Path = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
+from weft.ops.views.ops import Path
 
 
 def _written(name: str, input: Any, src: Any, expected: tuple[int, ...], path: Path) -> Any:
-    """The input with ``src``, of the shape of the part, in the place that the path of views reaches."""
+    """Return the input with ``src``, of the part's shape, in place of the elements that a path of views reaches."""
     given = tuple(arguments.tensor(name, "src", src).shape)
     if given != expected:
         raise ShapeError(mistake(name, "src's shape", given, f"{expected}, the part's"))
@@ -82,10 +83,10 @@ def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0,
 
 @function(name="fill_diagonal", top=False, method=False, inplace=True)
 def fill_diagonal(input: Tensor, fill_value: float, wrap: bool = False) -> Tensor:
-    """The tensor with a number on its main diagonal, all of whose dimensions count.
+    """The tensor with a number on its main diagonal, over all its dimensions.
 
-    A matrix may be of any shape; of more dimensions all are of one size. ``wrap`` begins the diagonal of a tall matrix
-    anew below its end, a row left out.
+    A matrix may have any shape; a tensor of more dimensions has equal sizes. ``wrap`` continues the diagonal of a tall
+    matrix below its end, after an empty row.
     """
     shape = tuple(arguments.tensor("fill_diagonal", "input", input).shape)
     if len(shape) < 2:
@@ -95,24 +96,12 @@ def fill_diagonal(input: Tensor, fill_value: float, wrap: bool = False) -> Tenso
     if len(shape) > 2 and len(set(shape)) > 1:
         raise ShapeError(mistake("fill_diagonal", "the tensor's shape", shape, "dimensions of one size"))
     arguments.representable("fill_diagonal", "fill_value", fill_value, input.dtype)
-    step, size = 1 + sum(_products(shape[1:])), _product(shape)
+    step, size = sum(contiguous_strides(shape)), math.prod(shape)
     last = size if wrap and len(shape) == 2 else min(size, step * (min(shape) - 1) + 1 if size else 0)
     flat = (("reshape", (("shape", (size,)),)), _slice(0, 0, last, step))
     count = len(range(0, last, step))
     full = bind(lookup("full"), fill_value, shape=(count,), dtype=input.dtype, device=str(input.device))
     return bind(lookup("update_view"), input, full, path=flat)
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    made = 1
-    for size in shape:
-        made *= size
-    return made
-
-
-def _products(shape: tuple[int, ...]) -> list[int]:
-    """The products of the sizes from each dimension on: the strides before the last."""
-    return [_product(shape[at:]) for at in range(len(shape))]
 
 
 @function(top=False, inplace=True)
@@ -121,7 +110,7 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     shape = tuple(arguments.tensor("put", "input", input).shape)
     places, values = arguments.tensor("put", "index", index), arguments.tensor("put", "source", source)
     arguments.integral("put", "index", places.dtype)
-    if _product(tuple(places.shape)) != _product(tuple(values.shape)):
+    if math.prod(places.shape) != math.prod(values.shape):
         raise ShapeError(
             mistake(
                 "put",
@@ -131,7 +120,7 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
             )
         )
     reshape = lookup("reshape")
-    flat = bind(reshape, input, shape=(_product(shape),))
-    at = bind(reshape, places, shape=(_product(tuple(places.shape)),))
-    new = bind(reshape, values, shape=(_product(tuple(values.shape)),))
+    flat = bind(reshape, input, shape=(math.prod(shape),))
+    at = bind(reshape, places, shape=(math.prod(places.shape),))
+    new = bind(reshape, values, shape=(math.prod(values.shape),))
     return bind(reshape, index_put(flat, (at,), new, accumulate), shape=shape)

@@ -1,1 +1,1 @@
-"""Folds over dimensions: sums, extremes, statistics, softmax, running folds, sorts, counts."""
+"""Ops along dimensions: reductions (sums, extremes, statistics, norms), softmax, scans, sorting, searching, counts."""

@@ -1,8 +1,8 @@
-"""int64 folds on targets that keep int64 in 32 bits: a total that does not fit is reported, and is no wrong number.
+"""The overflow check of int64 reductions on targets that keep int64 in 32 bits: a total that does not fit is reported.
 
-These are sums, products, running ones, and products of matrices. A fold in 32 bits is the total modulo 2**32. A second
-fold in float32 is the total but for its rounding, so the two are less than 2**31 apart unless the first has wrapped.
-Where numbers of both signs cancel, of which float32 cannot hold the last 31 bits, a total that fits is reported too.
+The check covers sums, products, scans and matrix products. A fold in 32 bits gives the total modulo 2**32. A second
+fold in float32 gives the total up to rounding, so the two differ by less than 2**31 unless the first has wrapped. Where
+large numbers of both signs cancel, whose last 31 bits float32 cannot hold, a total that fits may be reported as well.
 """
 
 from __future__ import annotations

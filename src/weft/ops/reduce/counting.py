@@ -1,4 +1,4 @@
-"""Counts and choices of elements: ``histc``, ``mode``, ``combinations``, and the distances of all pairs of rows."""
+"""``histc``, ``mode``, ``combinations``, and ``pdist``, the distances of all pairs of rows."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def _column(value: Any) -> Any:
 
 @function(out=True)
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
-    """How many elements lie in each of ``bins`` equal parts of [min, max], whose end is part of the last.
+    """The histogram of the elements over ``bins`` bins of equal width in [min, max]; the last bin includes its end.
 
-    Where ``min`` equals ``max`` they are the least and the largest element; where these are equal too, 1 below and 1
-    above. What lies outside, and NaN, is not counted.
+    Where ``min`` equals ``max`` the limits are the smallest and the largest element; where these are equal too, the
+    limits are 1 below and 1 above. Elements outside of the limits, and NaN, are not counted.
 
     >>> import weft as wf
     >>> wf.histc(wf.tensor([1.0, 2.0, 1.0]), bins=4, min=0, max=3)
@@ -72,9 +72,9 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
 
 @function(out=True)
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
-    """The most frequent element along ``dim``, the least of several, and the last place that has it.
+    """The most frequent element along ``dim``, and its last index: ``(values, indices)``; of several, the smallest.
 
-    Counted by comparing all pairs: work and memory grow with the square of the dimension.
+    All pairs of elements are compared: time and memory are quadratic in the size of the dimension.
     """
     x = arguments.tensor("mode", "input", input)
     place = arguments.dimension("mode", dim, len(x.shape))
@@ -107,12 +107,12 @@ def _scalar_zero(like: Any) -> Any:
 
 
 MOST_CHOSEN = 8
-"""The largest combinations: the places are found among all ``n ** r`` tuples."""
+"""The largest ``r`` of ``combinations``, which are found among all ``n ** r`` tuples."""
 
 
 @function(method=False)
 def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
-    """All choices of ``r`` elements of a vector in their order: (n) gives (m, r).
+    """All combinations of ``r`` elements of a vector, in their order: (n) gives (m, r).
 
     >>> import weft as wf
     >>> wf.combinations(wf.tensor([1, 2, 3]))

@@ -1,7 +1,7 @@
-"""Cumulative ops: scans along a dimension, in an order that only the dimension's length decides.
+"""Scans along a dimension: cumulative sums, products, maxima and linear recurrences.
 
-Their gradients are scans too: that of ``cumprod`` is a linear recurrence, so zeros need no case of their own, and the
-recurrence's gradient is the same recurrence from the other end.
+The order of the operations depends on the dimension's length alone. Gradients are scans too: that of ``cumprod`` is a
+linear recurrence, which needs no special case for zeros, and the gradient of a recurrence is the reversed recurrence.
 """
 
 from __future__ import annotations
@@ -31,24 +31,25 @@ from weft.ops.views.ops import SLICE, copy_step
 from weft.target import TargetProfile
 
 SERIAL = 64
-"""Rows up to this long, or many of them, are folded by one invocation each."""
+"""The longest rows that are scanned by an invocation each, whatever their number."""
 MANY = 16384
+"""The number of rows from which rows up to a block's length are scanned by an invocation each."""
 
 
 class _Rows:
-    """The operands of a scan as rows along the last axis, under one or two outer axes that all share."""
+    """The operands of a scan as rows along the last axis, below at most two outer axes that all operands share."""
 
     def __init__(self, operands: Sequence[Operand], reverse: bool) -> None:
         shape = operands[0].shape
-        sizes, strides = coalesce(shape[:-1], [each.strides[:-1] for each in operands])
+        sizes, strides = coalesce(shape[:-1], [operand.strides[:-1] for operand in operands])
         self.fits = len(sizes) <= 2
         self.sizes = (1,) * (2 - len(sizes)) + sizes
         self.n = shape[-1]
-        self._strides = dict(zip((id(each) for each in operands), strides, strict=True))
+        self._strides = dict(zip((id(operand) for operand in operands), strides, strict=True))
         self._reverse = reverse
 
     def arguments(self, operand: Operand) -> list[Argument]:
-        """Where the rows of an operand start, and its strides."""
+        """Return the kernel arguments of an operand: where its rows start, and its strides."""
         own = self._strides[id(operand)]
         along = operand.strides[-1]
         first = (self.n - 1) * along if self._reverse else 0
@@ -69,18 +70,18 @@ def scan_program(
     profile: TargetProfile,
     free: int | None = None,
 ) -> KernelProgram:
-    """The steps of a scan along ``dim``; operands whose rows do not lie in two axes are copied first.
+    """Return the steps of a scan along ``dim``; operands with more than two outer axes are copied first.
 
-    ``free`` is the number of the first temporary, by default after operands and outputs.
+    ``free`` is the number of the first temporary; by default it follows operands and outputs.
     """
     dim, reverse = attributes["dim"], attributes.get("reverse", False)
     scratch = Scratch(len(operands) + len(outputs) if free is None else free)
     before: list[KernelStep] = []
     after: list[KernelStep] = []
-    sources, targets = ([rows_of(each, dim) for each in group] for group in (operands, outputs))
+    sources, targets = ([rows_of(operand, dim) for operand in group] for group in (operands, outputs))
     if not _Rows([*sources, *targets], reverse).fits:
-        sources = [_copied(each, scratch, before, True) for each in sources]
-        targets = [_copied(each, scratch, after, False) for each in targets]
+        sources = [_copied(source, scratch, before, True) for source in sources]
+        targets = [_copied(target, scratch, after, False) for target in targets]
     rows = _Rows([*sources, *targets], reverse)
     if not profile.capabilities.workgroups:
         steps = [_step(kind, sources, targets, rows, {})]
@@ -90,7 +91,7 @@ def scan_program(
 
 
 def _copied(operand: Operand, scratch: Scratch, steps: list[KernelStep], is_source: bool) -> Operand:
-    """A contiguous stand-in, filled before the scan or written back after it."""
+    """Return a contiguous temporary in an operand's place, filled before the scan or copied back after it."""
     dense = scratch.take(operand.dtype, operand.shape)
     given, made = (operand, dense) if is_source else (dense, operand)
     steps.append(copy_step("copy", given, made, operand.shape, given.strides, made.strides))
@@ -128,7 +129,7 @@ def _wgsl_steps(
     value = sources[0].dtype if states else accumulator(kind, sources[0].dtype, wide=False)
     shape = (*rows.sizes, blocks)
     totals, scanned = ([scratch.take(t, shape) for t in SCANS[kind].types(value)] for _ in range(2))
-    outer = _Joined(rows, _Rows([*totals, *scanned], False), totals, scanned)
+    outer = _Joined(rows, totals, scanned)
     options = {"form": "blocks", "stage": "totals", "states": states}
     steps = [_step(kind, sources, totals, outer, options, blocks)]
     steps += _wgsl_steps(kind, totals, scanned, _Rows([*totals, *scanned], False), profile, scratch, True)
@@ -137,17 +138,15 @@ def _wgsl_steps(
 
 
 class _Joined(_Rows):
-    """The rows of a scan with those of its blocks' totals, which are never reversed and have their own axes."""
+    """The rows of a scan and the totals of its blocks, which are never reversed and have axes of their own."""
 
-    def __init__(
-        self, rows: _Rows, blocks: _Rows, totals: Sequence[Operand], scanned: Sequence[Operand]
-    ) -> None:
+    def __init__(self, rows: _Rows, totals: Sequence[Operand], scanned: Sequence[Operand]) -> None:
         self.sizes, self.n, self.fits = rows.sizes, rows.n, True
         self._rows = rows
-        self._own = {id(each): each for each in (*totals, *scanned)}
+        self._own = {id(operand): operand for operand in (*totals, *scanned)}
 
     def arguments(self, operand: Operand) -> list[Argument]:
-        """Where the rows of an operand start, and its strides."""
+        """Return the kernel arguments of an operand: where its rows start, and its strides."""
         if id(operand) in self._own:
             return [Offset(operand.index), 0, *operand.strides]
         return self._rows.arguments(operand)
@@ -204,7 +203,7 @@ def _reversed(context: Gradient) -> dict[str, Any]:
 
 
 def shifted(value: Any, dim: int, reverse: bool, fill: float) -> Any:
-    """Each element's predecessor along ``dim`` (its successor in ``reverse``), ``fill`` where there is none."""
+    """Return each element's predecessor along ``dim``, or its successor (``reverse``); ``fill`` where there is none."""
     if not value.shape:
         return bind(lookup("full"), fill, shape=(), dtype=value.dtype, device=str(value.device))
     n = value.shape[dim]
@@ -216,17 +215,17 @@ def shifted(value: Any, dim: int, reverse: bool, fill: float) -> Any:
 
 
 _ALONG = ({"dim": int}, {"dim": int, "reverse": bool}, {"dim": int, "reverse": bool, "fits": bool})
-"""``fits``: results are known to be below 2**31, so that none is checked."""
+"""``fits``: results are known to be below 2**31, and are not checked for overflow."""
 CUMSUM: OpSpec = declare(
     "cumsum", rules=ROWS.but(tangent="linear", precision="float32"),
     infer=_infer_same, reference=_fold("add"), lower=_lower("cumsum"),
     gradient=lambda context, grad: [bind(CUMSUM, grad, **_reversed(context))], reports="total",
-    attributes=_ALONG, doc="Running sums along a dimension, from the front, or in reverse from the back.",
+    attributes=_ALONG, doc="Cumulative sums along a dimension, from the front, or in reverse from the back.",
 )  # fmt: skip
 
 
 def _gradient_cumprod(context: Gradient, grad: Any) -> list[Any]:
-    """With s_j = g_j + x_{j+1} s_{j+1}, the gradient is s_j times the product of what is before j."""
+    """With s_j = g_j + x_{j+1} s_{j+1}, the gradient of x_j is s_j times the product of the elements before j."""
     dim, reverse = context.attributes["dim"], context.attributes["reverse"]
     x = context.input(0)
     before = shifted(bind(CUMPROD, x, dim=dim, reverse=reverse), dim, reverse, 1)
@@ -238,7 +237,7 @@ CUMPROD: OpSpec = declare(
     "cumprod", rules=ROWS.but(precision="float32"),
     infer=_infer_same, reference=_fold("multiply"), lower=_lower("cumprod"), gradient=_gradient_cumprod,
     saves=(0,), reports="total", attributes=_ALONG,
-    doc="Running products along a dimension, from the front, or in reverse from the back.",
+    doc="Cumulative products along a dimension, from the front, or in reverse from the back.",
 )  # fmt: skip
 
 
@@ -306,7 +305,7 @@ LOGCUMSUMEXP = declare(
     "logcumsumexp", rules=ROWS.but(precision="float32"),
     infer=_infer_floating, reference=_fold("logaddexp"), lower=_lower("logcumsumexp"),
     gradient=_gradient_logcumsumexp, saves=(0,), saves_output=True,
-    doc="Running log(sum(exp(x))) along a dimension, without overflow.",
+    doc="Cumulative log(sum(exp(x))) along a dimension, without overflow.",
 )  # fmt: skip
 
 
@@ -346,8 +345,8 @@ def _declare_extreme(name: str, doc: str) -> OpSpec:
     )
 
 
-CUMMAX = _declare_extreme("cummax", "The largest element so far along a dimension, and its last place.")
-CUMMIN = _declare_extreme("cummin", "The smallest element so far along a dimension, and its last place.")
+CUMMAX = _declare_extreme("cummax", "Cumulative maxima along a dimension, and their last places.")
+CUMMIN = _declare_extreme("cummin", "Cumulative minima along a dimension, and their last places.")
 
 
 def _running(op: OpSpec, input: Any, dim: int, dtype: DType | None) -> Any:
@@ -362,7 +361,7 @@ def _running(op: OpSpec, input: Any, dim: int, dtype: DType | None) -> Any:
 
 @function(inplace=True, out=CUMSUM)
 def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
-    """Running sums along ``dim``; integers and bool sum to int64.
+    """Cumulative sums along ``dim``; integers and bool sum to int64.
 
     >>> import weft as wf
     >>> wf.cumsum(wf.tensor([1, 2, 3]), 0)
@@ -373,25 +372,25 @@ def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
 
 @function(inplace=True, out=CUMPROD)
 def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
-    """Running products along ``dim``; integers and bool multiply to int64."""
+    """Cumulative products along ``dim``; integers and bool multiply to int64."""
     return _running(CUMPROD, input, dim, dtype)
 
 
 @function(out=LOGCUMSUMEXP)
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
-    """Running ``log(sum(exp(x)))`` along ``dim``, without overflow; floating point."""
+    """Cumulative ``log(sum(exp(x)))`` along ``dim``, without overflow; floating point."""
     return _running(LOGCUMSUMEXP, input, dim, None)
 
 
 @function(out=CUMMAX)
 def cummax(input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """The largest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
+    """Cumulative maxima along ``dim`` and their last indices: ``(values, indices)``; NaN is propagated."""
     x = arguments.tensor("cummax", "input", input)
     return Sorted(*bind(CUMMAX, x, dim=arguments.dimension("cummax", dim, len(x.shape))))
 
 
 @function(out=CUMMIN)
 def cummin(input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """The smallest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
+    """Cumulative minima along ``dim`` and their last indices: ``(values, indices)``; NaN is propagated."""
     x = arguments.tensor("cummin", "input", input)
     return Sorted(*bind(CUMMIN, x, dim=arguments.dimension("cummin", dim, len(x.shape))))

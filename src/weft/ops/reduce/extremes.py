@@ -1,4 +1,4 @@
-"""``max`` and ``min`` in all their forms: of everything, along a dimension with places, of two tensors."""
+"""``max`` and ``min`` of all elements, along a dimension with indices, and of two tensors; ``aminmax``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _declare(name: str, position: Combine, doc: str) -> OpSpec:
             return [grad]
         if context.attributes["keepdim"]:
             shape = reduced_shape(source.shape, (dim,), False)
-            grad, places = (bind(lookup("reshape"), each, shape=shape) for each in (grad, places))
+            grad, places = (bind(lookup("reshape"), value, shape=shape) for value in (grad, places))
         return [bind(PLACE, grad, places, dim=dim, size=source.shape[dim])]
 
     return declare(
@@ -88,7 +88,7 @@ def min(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -
 
 
 class Range(NamedTuple):
-    """What ``aminmax`` gives."""
+    """The result of ``aminmax``."""
 
     min: Any
     max: Any

@@ -23,19 +23,19 @@ from weft.ops.registry.table import declare, lookup
 
 
 def reduced_shape(shape: Sequence[int], dims: Sequence[int], keepdim: bool) -> tuple[int, ...]:
-    """The shape that is left when ``dims`` are folded."""
+    """Return the shape after the reduction of ``dims``."""
     if keepdim:
         return tuple(1 if d in dims else size for d, size in enumerate(shape))
     return tuple(size for d, size in enumerate(shape) if d not in dims)
 
 
 def sum_dtype(dtype: DType) -> DType:
-    """The type that sums and products of a type have: integers and bool become int64."""
+    """Return the type of sums and products of a type: integers and bool become int64."""
     return dtype if dtype.kind == "float" else dtypes.int64
 
 
 def truth_dtype(dtype: DType) -> DType:
-    """The type that ``any`` and ``all`` of a type have, as in PyTorch: bool, and uint8 of uint8."""
+    """Return the type of ``any`` and ``all`` of a type, as in PyTorch: bool, and uint8 of uint8."""
     return dtype if dtype is dtypes.uint8 else dtypes.bool_
 
 
@@ -46,7 +46,18 @@ def declare_reduction(
     name: str, combine: Combine, reference: str, result: Callable[[DType], DType], doc: str, mean: bool = False,
     empty: bool = True, **columns: Any,
 ) -> OpSpec:  # fmt: skip
-    """Declare a fold over dimensions; ``reference`` is NumPy's function, ``result`` the type of the result."""
+    """Declare a reduction over dimensions.
+
+    Args:
+        name: The op's name.
+        combine: How two elements are combined.
+        reference: The name of NumPy's function.
+        result: Gives the type of the result from the operand's type.
+        doc: The op's docstring.
+        mean: Whether the total is divided by the number of elements.
+        empty: Whether a reduction of no elements is allowed.
+        columns: Further fields of ``OpSpec``.
+    """
 
     def infer(
         x: TensorType, *, dims: tuple[int, ...], keepdim: bool, equal_nan: bool = False
@@ -74,7 +85,7 @@ def declare_reduction(
 
 
 def expand_reduced(value: Any, source: TensorType, dims: tuple[int, ...], keepdim: bool) -> Any:
-    """A reduced value spread over the shape that it was reduced from."""
+    """Return a reduced value expanded to the shape that it was reduced from."""
     if not keepdim:
         value = bind(lookup("reshape"), value, shape=reduced_shape(source.shape, dims, True))
     return bind(lookup("expand"), value, shape=source.shape)
@@ -92,10 +103,10 @@ def _gradient_mean(context: Gradient, grad: Any) -> list[Any]:
 
 
 def _gradient_extreme(context: Gradient, grad: Any) -> list[Any]:
-    """Shared evenly among equal extremes, as ``torch.amax``.
+    """Return the gradient shared evenly among equal extremes, as that of ``torch.amax``.
 
-    Where the extreme is NaN nothing equals it and the gradient is NaN; with ``equal_nan`` it is shared among NaN, as
-    that of ``torch.max`` of a whole tensor.
+    Where the extreme is NaN no element equals it, and the gradient is NaN. With ``equal_nan`` it is shared among the
+    NaN elements, as that of ``torch.max`` of all elements.
     """
     source, dims, keepdim = context.types[0], context.attributes["dims"], context.attributes["keepdim"]
     x, best = context.input(0), expand_reduced(context.output(), context.types[0], dims, keepdim)
@@ -105,7 +116,7 @@ def _gradient_extreme(context: Gradient, grad: Any) -> list[Any]:
     share = expand_reduced(bind(lookup("div"), grad, count), source, dims, keepdim)
     if equal_nan:
         return [bind(lookup("where"), mask, share, 0.0)]
-    return [bind(lookup("mul"), share, to_dtype(mask, source.dtype))]  # infinite shares by 0 are NaN
+    return [bind(lookup("mul"), share, to_dtype(mask, source.dtype))]  # an infinite share times 0 is NaN
 
 
 SAME = pointwise(
@@ -195,14 +206,14 @@ def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType
 
 @function(out=AMAX)
 def amax(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """The largest element over dimensions; NaN wins; the gradient is shared among equals."""
+    """The largest element over dimensions; NaN is propagated; the gradient is shared among equal elements."""
     arguments.tensor("amax", "input", input)
     return bind(AMAX, input, dims=arguments.dimensions("amax", dim, len(input.shape)), keepdim=bool(keepdim))
 
 
 @function(out=AMIN)
 def amin(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """The smallest element over dimensions; NaN wins; the gradient is shared among equals."""
+    """The smallest element over dimensions; NaN is propagated; the gradient is shared among equal elements."""
     arguments.tensor("amin", "input", input)
     return bind(AMIN, input, dims=arguments.dimensions("amin", dim, len(input.shape)), keepdim=bool(keepdim))
 
@@ -230,11 +241,11 @@ def _position(op: OpSpec, input: Tensor, dim: int | None, keepdim: bool) -> Tens
 
 @function(out=ARGMAX)
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """The int64 position of the largest element (in the flattened tensor where ``dim`` is None), first of equals."""
+    """The int64 index of the first largest element along ``dim``, or in the flattened tensor where it is None."""
     return _position(ARGMAX, input, dim, keepdim)
 
 
 @function(out=ARGMIN)
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """The int64 position of the smallest element (in the flattened tensor where ``dim`` is None), first of equals."""
+    """The int64 index of the first smallest element along ``dim``, or in the flattened tensor where it is None."""
     return _position(ARGMIN, input, dim, keepdim)

@@ -1,4 +1,4 @@
-"""Searching in sorted rows by bisection: ``searchsorted`` and ``bucketize``."""
+"""Binary search in sorted rows: ``searchsorted`` and ``bucketize``."""
 
 from __future__ import annotations
 
@@ -50,7 +50,10 @@ def _reference_search(rows: Any, values: Any, *, right: bool, out_int32: bool) -
 
 
 def _lower_search(request: KernelRequest) -> KernelProgram:
-    """Bisection, a comparison for each bit of the row's length, so that a kernel serves lengths up to a power of 2."""
+    """Return a kernel of a binary search with a comparison for each bit of the row's length.
+
+    Lengths of the same number of bits share the kernel.
+    """
     rows, values = request.operands
     n = rows.shape[-1]
     builder = Builder("searchsorted")
@@ -69,7 +72,7 @@ def _lower_search(request: KernelRequest) -> KernelProgram:
 
 
 def _is_before(element: Expr, value: Expr, right: bool) -> Expr:
-    """Whether an element of the row stands before the place of a value; NaN is the largest."""
+    """Return whether an element of the row is before the insertion point of a value; NaN is the largest number."""
     before = element <= value if right else element < value
     if element.dtype.kind != "float":
         return before
@@ -80,7 +83,7 @@ def _is_before(element: Expr, value: Expr, right: bool) -> Expr:
 SEARCHSORTED = declare(
     "searchsorted", rules=Rules("searchsorted"),
     infer=_infer_search, reference=_reference_search, lower=_lower_search,
-    doc="Where values would be put into sorted rows.",
+    doc="The insertion points of values in sorted rows.",
 )  # fmt: skip
 
 
@@ -94,10 +97,14 @@ def searchsorted(
     side: str | None = None,
     sorter: Tensor | None = None,
 ) -> Tensor:
-    """For each value where it would be put into the sorted last dimension: before equal elements, or after (``right``).
+    """The insertion point of each value in the sorted last dimension: before equal elements, or with ``right`` behind.
 
-    ``sorted_sequence`` is 1-d, or has the values' leading dimensions; the result is int64 with the values' shape.
-    ``sorter``, of its shape, names its elements in ascending order where it is not sorted itself.
+    ``sorted_sequence`` is 1-d, or has the values' leading dimensions. The result has the values' shape and is int64, or
+    int32 with ``out_int32``. ``sorter``, of the sequence's shape, gives the order of a sequence that is not sorted.
+
+    >>> import weft as wf
+    >>> wf.searchsorted(wf.tensor([1, 3, 5]), wf.tensor([3, 4]))
+    tensor([1, 2])
     """
     rows = arguments.tensor("searchsorted", "sorted_sequence", sorted_sequence)
     if not rows.shape:
@@ -126,6 +133,6 @@ def searchsorted(
 def bucketize(
     input: Tensor | float, boundaries: Tensor, *, out_int32: bool = False, right: bool = False
 ) -> Tensor:
-    """For each value the bucket of the 1-d sorted ``boundaries`` that it falls into, as ``searchsorted``."""
+    """The bucket of each value between the 1-d sorted ``boundaries``, as ``searchsorted``."""
     arguments.tensor("bucketize", "boundaries", boundaries, 1)
     return searchsorted(boundaries, input, out_int32=out_int32, right=right)

@@ -1,4 +1,4 @@
-"""The softmax family: a row's reductions and its results in one kernel, forward and backward."""
+"""The softmax family: reductions of a row and the row's results in a single kernel, forward and backward."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ Row = Callable[[Builder, list[Expr]], Expr]
 
 
 def row_lowering(name: str, row: Row) -> Callable[..., KernelProgram]:
-    """Kernels over rows along ``dim``: ``row(builder, loaded operands)`` folds, and gives each element's value."""
+    """Return the ``lower`` of an op over rows along ``dim``.
+
+    ``row(builder, loaded)`` reduces the row of loaded operands, and gives the value of each element.
+    """
 
     def lower(request: KernelRequest) -> KernelProgram:
         dim, target = request.attributes["dim"], request.outputs[0]
@@ -124,7 +127,7 @@ def _sum(value: Any, dim: int) -> Any:
 
 
 def _softmax_backward_gradient(context: Gradient, seed: Any) -> list[Any]:
-    """The map g -> (g - sum(g y)) y is its own adjoint; with respect to y it is h (g - s) - g sum(h y)."""
+    """The map g -> (g - sum(g y)) y is self-adjoint; the gradient with respect to y is h (g - s) - g sum(h y)."""
     mul, sub = lookup("mul"), lookup("sub")
     grad, out, dim = context.input(0), context.input(1), context.attributes["dim"]
     by_grad = bind(SOFTMAX_BACKWARD, seed, out, dim=dim) if context.needs[0] else None

@@ -33,7 +33,7 @@ Rows = Callable[[Builder, Expr, int, dict[str, Any]], Sequence[Expr]]
 
 
 def _row_lowering(name: str, rows: Rows) -> Callable[..., KernelProgram]:
-    """A kernel whose points fold a row of the reduced dimensions each: ``rows`` gives each output's value."""
+    """Return the ``lower`` of an op whose kernel reduces rows of elements; ``rows`` gives each output's value."""
 
     def lower(request: KernelRequest) -> KernelProgram:
         source, dims = request.operands[0], request.attributes["dims"]
@@ -65,7 +65,7 @@ def _row_lowering(name: str, rows: Rows) -> Callable[..., KernelProgram]:
 
 
 def _gradient_prod(context: Gradient, grad: Any) -> list[Any]:
-    """Of each element the product of the others: those before it times those after it, so zeros are no case apart."""
+    """The gradient of an element is the product of those before it and those after it, so zeros are no special case."""
     source, dims, keepdim = context.types[0], context.attributes["dims"], context.attributes["keepdim"]
     x = context.input(0)
     if not dims:
@@ -108,7 +108,7 @@ def prod(
     return in_dtype("prod", x, dtype, lambda value: bind(PROD, value, dims=dims, keepdim=bool(keepdim)))
 
 
-# var and its mean: two passes, the second corrected by the sum of what the first one's mean leaves over.
+# var and its mean, in two passes: the second is corrected by the sum of the deviations from the first pass's mean.
 
 
 def _var_rows(builder: Builder, value: Expr, count: int, attributes: dict[str, Any]) -> tuple[Expr, Expr]:
@@ -144,10 +144,8 @@ def _reference_var(x: Any, *, dims: tuple[int, ...], keepdim: bool, correction: 
 def _gradient_var(context: Gradient, by_var: Any, by_mean: Any) -> list[Any]:
     source, (dims, keepdim) = context.types[0], (context.attributes["dims"], context.attributes["keepdim"])
     count = math.prod(source.shape[d] for d in dims)
-    dtype, mul = (
-        source.dtype.compute,
-        lookup("mul"),
-    )  # of 16 bits the mean would be as far off as small deviations
+    # in 16 bits, the rounding of the mean would be as large as small deviations
+    dtype, mul = source.dtype.compute, lookup("mul")
     x, by_var, by_mean = (to_dtype(value, dtype) for value in (context.input(0), by_var, by_mean))
     mean = bind(lookup("expand"), bind(lookup("mean"), x, dims=dims, keepdim=True), shape=source.shape)
     divisor = max(count - context.attributes["correction"], 0.0)
@@ -169,7 +167,7 @@ VAR_MEAN = declare(
 
 
 class Moments(NamedTuple):
-    """What ``var_mean`` and ``std_mean`` give."""
+    """The result of ``var_mean`` and ``std_mean``."""
 
     spread: Any
     mean: Any
@@ -182,7 +180,7 @@ def _rounded(spread: Any, mean: Any, like: Any) -> Moments:
 def _moments(
     name: str, input: Any, dim: Any, unbiased: Any, correction: float | None, keepdim: bool
 ) -> tuple[Any, Any]:
-    """Variance and mean, not rounded to 16 bits, by ``torch.var``'s arguments.
+    """Return variance and mean, not rounded to 16 bits, for the arguments of ``torch.var``.
 
     These are ``(input, dim, unbiased, …)``, or ``(input, unbiased)`` over all dimensions.
     """
@@ -238,7 +236,7 @@ def var_mean(
     *,
     correction: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """``(var, mean)`` over dimensions, of one kernel."""
+    """``(var, mean)`` over dimensions, from a single kernel."""
     return _rounded(*_moments("var_mean", input, dim, unbiased, correction, keepdim), input)
 
 
@@ -280,7 +278,7 @@ def _reference_logsumexp(x: Any, *, dims: tuple[int, ...], keepdim: bool) -> Any
 def _gradient_logsumexp(context: Gradient, grad: Any) -> list[Any]:
     source, (dims, keepdim) = context.types[0], (context.attributes["dims"], context.attributes["keepdim"])
     out = context.output()
-    finite = bind(lookup("where"), bind(lookup("isinf"), out), 0.0, out)  # of -inf alone the share is 0
+    finite = bind(lookup("where"), bind(lookup("isinf"), out), 0.0, out)  # where all elements are -inf, 0
     off = bind(lookup("sub"), context.input(0), expand_reduced(finite, source, dims, keepdim))
     return [bind(lookup("mul"), expand_reduced(grad, source, dims, keepdim), bind(lookup("exp"), off))]
 
@@ -312,7 +310,7 @@ def _fold(op: OpSpec | str, value: Any, dims: tuple[int, ...], keepdim: bool) ->
 
 @function()
 def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
-    """How many elements are not 0, over dimensions (all where None); int64."""
+    """The number of elements that are not 0, over dimensions (all where None); int64."""
     x = arguments.tensor("count_nonzero", "input", input)
     other = x if x.dtype is dtypes.bool_ else bind(lookup("ne"), x, 0)
     return _fold("sum", other, arguments.dimensions("count_nonzero", dim, len(x.shape)), False)
@@ -324,7 +322,7 @@ def _without_nan(x: Any) -> Any:
 
 @function(out="sum")
 def nansum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
-    """The sum over dimensions of what is not NaN."""
+    """The sum over dimensions of the elements that are not NaN."""
     x = arguments.tensor("nansum", "input", input)
     dims = arguments.dimensions("nansum", dim, len(x.shape))
     return in_dtype("nansum", _without_nan(x), dtype, lambda value: _fold("sum", value, dims, keepdim))
@@ -332,7 +330,7 @@ def nansum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DTy
 
 @function(out="div", wide=True)
 def nanmean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
-    """The mean over dimensions of what is not NaN, NaN where nothing is; floating point."""
+    """The mean over dimensions of the elements that are not NaN, NaN where all elements are; floating point."""
     x = arguments.tensor("nanmean", "input", input)
     arguments.floating("nanmean", "input", x.dtype)
     dims = arguments.dimensions("nanmean", dim, len(x.shape))
