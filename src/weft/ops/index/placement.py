@@ -248,7 +248,7 @@ SCATTER = declare(
 
 
 def _gradient_fold(context: Gradient, grad: Any) -> list[Any]:
-    """Return the gradients, as PyTorch: of extremes shared among equal elements, of products times the other factors."""
+    """Return the gradients, as PyTorch: an extreme shares it among equals; a product multiplies the other factors."""
     x, values, index = (context.input(at) for at in range(3))
     dim, mode = context.attributes["dim"], context.attributes["mode"]
     own, given = (_gradient_product if mode == "prod" else _gradient_extreme)(

@@ -92,7 +92,7 @@ def with_leading(operand: Operand, dim: int, count: int) -> Operand:
 
 
 def index_points(lead: tuple[int, ...], indices: Sequence[Operand], wrap: bool) -> Points:
-    """Return the places of broadcast index tensors for dimensions of sizes ``lead``; ``wrap`` allows negative indices."""
+    """Return the places of broadcast index tensors for dimensions ``lead``; ``wrap`` allows negative indices."""
     shape = broadcast_shapes("index", *(index.shape for index in indices))
 
     def coordinates(builder: Builder, axes: Sequence[Expr], check: bool) -> list[Expr]:
