@@ -250,14 +250,19 @@ def flatten(input: Tensor, start_dim: builtins.int = 0, end_dim: builtins.int = 
 def narrow(input: Tensor, dim: builtins.int, start: builtins.int, length: builtins.int) -> Tensor:
     """A view of ``length`` elements from ``start`` along a dimension."""
 def gather(input: Tensor, dim: builtins.int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """``out[i][j] = input[index[i][j]][j]`` (for dim 0): elements picked along a dimension; shape as ``index``.
+    """The elements along ``dim`` at ``index``: ``out[i][j] = input[index[i][j]][j]`` for dim 0; shape as ``index``.
 
     An index outside the dimension raises ``IndexError`` at the next read on asynchronous devices.
     """
 def cat(tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
-    """Tensors of equal shapes, except along ``dim``, joined along it; types are promoted."""
+    """Tensors concatenated along ``dim``; their other sizes are equal, and their types are promoted.
+
+    >>> import weft as wf
+    >>> wf.cat([wf.tensor([1, 2]), wf.tensor([3])])
+    tensor([1, 2, 3])
+    """
 def stack(tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
-    """Tensors of one shape joined along a new dimension."""
+    """Tensors of equal shapes concatenated along a new dimension."""
 def where(
     condition: Tensor,
     input: Tensor | builtins.float | None = None,
@@ -265,9 +270,9 @@ def where(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``input`` where ``condition`` (bool, or uint8) holds, else ``other``; all three broadcast, numbers too.
+    """``input`` where ``condition`` (bool, or uint8) is true, else ``other``, a tensor or a number; all are broadcast.
 
-    With the condition alone, its nonzero places: ``nonzero(condition, as_tuple=True)``.
+    With the condition alone, the coordinates of its true elements: ``nonzero(condition, as_tuple=True)``.
 
     >>> import weft as wf
     >>> x = wf.tensor([1.0, -2.0, 3.0])
@@ -346,9 +351,9 @@ def allclose(
     atol: builtins.float = 1e-08,
     equal_nan: builtins.bool = False,
 ) -> builtins.bool:
-    """Whether all elements are close, as ``isclose``; reads one value back."""
+    """Whether all elements are close, as ``isclose``; reads a value from the device."""
 def equal(input: Tensor, other: Tensor) -> builtins.bool:
-    """Whether two tensors have one shape and equal elements; reads one value back."""
+    """Whether two tensors have the same shape and equal elements; reads a value from the device."""
 def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Return the matrix product, as ``torch.matmul``: (*, n, k) by (*, k, m) gives (*, n, m).
 
@@ -830,9 +835,19 @@ def arctan2(
 def arctanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """``atanh`` by another name: The inverse hyperbolic tangent of each element; NaN beyond 1."""
 def concat(tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
-    """``cat`` by another name: Tensors of equal shapes, except along ``dim``, joined along it; types are promoted."""
+    """``cat`` by another name: Tensors concatenated along ``dim``; their other sizes are equal, and their types are promoted.
+
+    >>> import weft as wf
+    >>> wf.cat([wf.tensor([1, 2]), wf.tensor([3])])
+    tensor([1, 2, 3])
+    """
 def concatenate(tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
-    """``cat`` by another name: Tensors of equal shapes, except along ``dim``, joined along it; types are promoted."""
+    """``cat`` by another name: Tensors concatenated along ``dim``; their other sizes are equal, and their types are promoted.
+
+    >>> import weft as wf
+    >>> wf.cat([wf.tensor([1, 2]), wf.tensor([3])])
+    tensor([1, 2, 3])
+    """
 def divide(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
@@ -1031,7 +1046,7 @@ def index_put(
     values: Tensor,
     accumulate: builtins.bool = False,
 ) -> Tensor:
-    """``input`` with ``values`` written (the last stays) or added at ``input[indices]``."""
+    """``input`` with ``values`` written (the last of equal places stays) or added at ``input[indices]``."""
 def index_select(input: Tensor, dim: builtins.int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The slices of ``input`` along ``dim`` that the 1-d integer ``index`` names, in its order; a new tensor.
 
@@ -1126,10 +1141,14 @@ def searchsorted(
     sorter: Tensor | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """For each value where it would be put into the sorted last dimension: before equal elements, or after (``right``).
+    """The insertion point of each value in the sorted last dimension: before equal elements, or with ``right`` behind.
 
-    ``sorted_sequence`` is 1-d, or has the values' leading dimensions; the result is int64 with the values' shape.
-    ``sorter``, of its shape, names its elements in ascending order where it is not sorted itself.
+    ``sorted_sequence`` is 1-d, or has the values' leading dimensions. The result has the values' shape and is int64, or
+    int32 with ``out_int32``. ``sorter``, of the sequence's shape, gives the order of a sequence that is not sorted.
+
+    >>> import weft as wf
+    >>> wf.searchsorted(wf.tensor([1, 3, 5]), wf.tensor([3, 4]))
+    tensor([1, 2])
     """
 def bucketize(
     input: Tensor | builtins.float,
@@ -1139,7 +1158,7 @@ def bucketize(
     right: builtins.bool = False,
     out: Tensor | None = None,
 ) -> Tensor:
-    """For each value the bucket of the 1-d sorted ``boundaries`` that it falls into, as ``searchsorted``."""
+    """The bucket of each value between the 1-d sorted ``boundaries``, as ``searchsorted``."""
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: builtins.int = 0) -> Tensor:
     """The count of each number from 0 to the largest in the 1-d ``input``, or the sum of its ``weights``.
 
@@ -1151,9 +1170,17 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: builtins.i
     tensor([1, 0, 2])
     """
 def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The elements where ``mask``, broadcast with ``input``, is true, in row-major order; 1-d."""
+    """The elements where the bool ``mask`` is true, in row-major order: a 1-d tensor; both operands are broadcast.
+
+    The number of elements is read from the device.
+
+    >>> import weft as wf
+    >>> x = wf.tensor([1, 2, 3])
+    >>> wf.masked_select(x, x > 1)
+    tensor([2, 3])
+    """
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """``input`` with the n-th true place of ``mask``, broadcast to it, replaced by the n-th element of ``source``."""
+    """``input`` with the n-th true element of ``mask``, broadcast to it, replaced by the n-th element of ``source``."""
 def sum(
     input: Tensor,
     dim: Dims = None,
@@ -1179,7 +1206,7 @@ def amax(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The largest element over dimensions; NaN wins; the gradient is shared among equals."""
+    """The largest element over dimensions; NaN is propagated; the gradient is shared among equal elements."""
 def amin(
     input: Tensor,
     dim: Dims = None,
@@ -1187,7 +1214,7 @@ def amin(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The smallest element over dimensions; NaN wins; the gradient is shared among equals."""
+    """The smallest element over dimensions; NaN is propagated; the gradient is shared among equal elements."""
 def any(
     input: Tensor,
     dim: Dims = None,
@@ -1211,7 +1238,7 @@ def argmax(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The int64 position of the largest element (in the flattened tensor where ``dim`` is None), first of equals."""
+    """The int64 index of the first largest element along ``dim``, or in the flattened tensor where it is None."""
 def argmin(
     input: Tensor,
     dim: builtins.int | None = None,
@@ -1219,7 +1246,7 @@ def argmin(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The int64 position of the smallest element (in the flattened tensor where ``dim`` is None), first of equals."""
+    """The int64 index of the first smallest element along ``dim``, or in the flattened tensor where it is None."""
 def movedim(
     input: Tensor,
     source: builtins.int | Sequence[builtins.int],
@@ -1296,16 +1323,16 @@ def meshgrid(*tensors: Tensor, indexing: str = 'ij') -> Any:
 def ravel(input: Tensor) -> Tensor:
     """The elements in one dimension: a view where the tensor is contiguous, else a copy."""
 def atleast_1d(*tensors: Any) -> Any:
-    """The tensor, or the tensors, with 0-d ones seen as vectors of one element."""
+    """The tensor, or a tuple of the tensors, with 0-d tensors viewed as vectors of 1 element."""
 def atleast_2d(*tensors: Any) -> Any:
-    """The tensor, or the tensors, with dimensions of size 1 in front where there are fewer than two.
+    """The tensor, or a tuple of the tensors, with dimensions of size 1 added in front up to 2 dimensions.
 
     >>> import weft as wf
     >>> wf.atleast_2d(wf.ones(3)).shape
     (1, 3)
     """
 def atleast_3d(*tensors: Any) -> Any:
-    """The tensor, or the tensors, with three dimensions or more: (n) is seen as (1, n, 1), (n, m) as (n, m, 1)."""
+    """The tensor, or a tuple of the tensors, with 3 dimensions or more: (n) as (1, n, 1), (n, m) as (n, m, 1)."""
 def column_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """Tensors joined along dimension 1; numbers and vectors are columns."""
 def dstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
@@ -1319,7 +1346,7 @@ def block_diag(*tensors: Tensor) -> Tensor:
             [0., 0., 3.]])
     """
 def cartesian_prod(*tensors: Tensor) -> Tensor:
-    """All combinations of the elements of vectors, one a row: (n), (m) give (n * m, 2); of one vector itself."""
+    """The Cartesian product of vectors, a combination in each row: (n), (m) give (n * m, 2); a vector is itself."""
 def diagflat(input: Tensor, offset: builtins.int = 0) -> Tensor:
     """The elements on a diagonal of a square matrix, zeros beside it."""
 def vander(x: Tensor, N: builtins.int | None = None, increasing: builtins.bool = False) -> Tensor:
@@ -1331,7 +1358,7 @@ def vsplit(input: Tensor, split_size_or_sections: builtins.int | Sequence[builti
 def dsplit(input: Tensor, split_size_or_sections: builtins.int | Sequence[builtins.int]) -> Any:
     """Views of pieces along dimension 2 of three or more: equal ones of a number, or cut at the given indices."""
 def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Elements of the flattened ``input`` at ``index``; shape as ``index``."""
+    """The elements of the flattened ``input`` at ``index``, in the shape of ``index``."""
 def take_along_dim(
     input: Tensor,
     indices: Tensor,
@@ -1339,7 +1366,7 @@ def take_along_dim(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``gather`` with ``input`` and ``indices`` broadcast together except along ``dim``; flattened without one.
+    """``gather`` with ``input`` and ``indices`` broadcast except along ``dim``; of flattened tensors without ``dim``.
 
     Negative indices count from the end.
     """
@@ -1352,8 +1379,8 @@ def unique(
 ) -> Any:
     """The distinct elements in ascending order, or the distinct slices along ``dim``; always sorted.
 
-    With ``return_inverse`` also the place of each element among them, with ``return_counts`` how often each occurs. How
-    many there are is read from the device. NaN is not equal to NaN.
+    ``return_inverse`` adds the index of each element among the distinct elements, ``return_counts`` the count of each
+    distinct element. Their number is read from the device. NaN is not equal to NaN.
 
     >>> import weft as wf
     >>> wf.unique(wf.tensor([3, 1, 3]), return_counts=True)
@@ -1365,7 +1392,7 @@ def unique_consecutive(
     return_counts: builtins.bool = False,
     dim: builtins.int | None = None,
 ) -> Any:
-    """The elements, or the slices along ``dim``, without those that equal the one before; arguments as ``unique``."""
+    """The elements, or the slices along ``dim``, that differ from their predecessor; arguments as of ``unique``."""
 def isin(
     elements: Tensor | builtins.float,
     test_elements: Tensor | builtins.float,
@@ -1374,7 +1401,7 @@ def isin(
     invert: builtins.bool = False,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Whether each of ``elements`` is among ``test_elements`` (is not, with ``invert``); either may be a number."""
+    """Whether each of ``elements`` is among ``test_elements``, or is not with ``invert``; either may be a number."""
 def slice_scatter(
     input: Tensor,
     src: Tensor,
@@ -1677,10 +1704,10 @@ def histc(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """How many elements lie in each of ``bins`` equal parts of [min, max], whose end is part of the last.
+    """The histogram of the elements over ``bins`` bins of equal width in [min, max]; the last bin includes its end.
 
-    Where ``min`` equals ``max`` they are the least and the largest element; where these are equal too, 1 below and 1
-    above. What lies outside, and NaN, is not counted.
+    Where ``min`` equals ``max`` the limits are the smallest and the largest element; where these are equal too, the
+    limits are 1 below and 1 above. Elements outside of the limits, and NaN, are not counted.
 
     >>> import weft as wf
     >>> wf.histc(wf.tensor([1.0, 2.0, 1.0]), bins=4, min=0, max=3)
@@ -1693,12 +1720,12 @@ def mode(
     *,
     out: Any = None,
 ) -> tuple[Tensor, Tensor]:
-    """The most frequent element along ``dim``, the least of several, and the last place that has it.
+    """The most frequent element along ``dim``, and its last index: ``(values, indices)``; of several, the smallest.
 
-    Counted by comparing all pairs: work and memory grow with the square of the dimension.
+    All pairs of elements are compared: time and memory are quadratic in the size of the dimension.
     """
 def combinations(input: Tensor, r: builtins.int = 2, with_replacement: builtins.bool = False) -> Tensor:
-    """All choices of ``r`` elements of a vector in their order: (n) gives (m, r).
+    """All combinations of ``r`` elements of a vector, in their order: (n) gives (m, r).
 
     >>> import weft as wf
     >>> wf.combinations(wf.tensor([1, 2, 3]))
@@ -1715,7 +1742,7 @@ def cumsum(
     dtype: DType | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Running sums along ``dim``; integers and bool sum to int64.
+    """Cumulative sums along ``dim``; integers and bool sum to int64.
 
     >>> import weft as wf
     >>> wf.cumsum(wf.tensor([1, 2, 3]), 0)
@@ -1728,13 +1755,13 @@ def cumprod(
     dtype: DType | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Running products along ``dim``; integers and bool multiply to int64."""
+    """Cumulative products along ``dim``; integers and bool multiply to int64."""
 def logcumsumexp(input: Tensor, dim: builtins.int, *, out: Tensor | None = None) -> Tensor:
-    """Running ``log(sum(exp(x)))`` along ``dim``, without overflow; floating point."""
+    """Cumulative ``log(sum(exp(x)))`` along ``dim``, without overflow; floating point."""
 def cummax(input: Tensor, dim: builtins.int, *, out: Any = None) -> tuple[Tensor, Tensor]:
-    """The largest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
+    """Cumulative maxima along ``dim`` and their last indices: ``(values, indices)``; NaN is propagated."""
 def cummin(input: Tensor, dim: builtins.int, *, out: Any = None) -> tuple[Tensor, Tensor]:
-    """The smallest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
+    """Cumulative minima along ``dim`` and their last indices: ``(values, indices)``; NaN is propagated."""
 def max(
     input: Tensor,
     dim: builtins.int | Tensor | None = None,
@@ -1841,7 +1868,7 @@ def var_mean(
     *,
     correction: builtins.float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """``(var, mean)`` over dimensions, of one kernel."""
+    """``(var, mean)`` over dimensions, from a single kernel."""
 def std_mean(
     input: Tensor,
     dim: Dims = None,
@@ -1860,7 +1887,7 @@ def logsumexp(
 ) -> Tensor:
     """``log(sum(exp(x)))`` over dimensions, without overflow; integers as float32."""
 def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
-    """How many elements are not 0, over dimensions (all where None); int64."""
+    """The number of elements that are not 0, over dimensions (all where None); int64."""
 def nansum(
     input: Tensor,
     dim: Dims = None,
@@ -1869,7 +1896,7 @@ def nansum(
     dtype: DType | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The sum over dimensions of what is not NaN."""
+    """The sum over dimensions of the elements that are not NaN."""
 def nanmean(
     input: Tensor,
     dim: Dims = None,
@@ -1878,4 +1905,4 @@ def nanmean(
     dtype: DType | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The mean over dimensions of what is not NaN, NaN where nothing is; floating point."""
+    """The mean over dimensions of the elements that are not NaN, NaN where all elements are; floating point."""

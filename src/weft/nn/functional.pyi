@@ -34,7 +34,7 @@ def embedding(
     scale_grad_by_freq: bool = False,
     sparse: bool = False,
 ) -> Tensor:
-    """Rows of ``weight`` (num_embeddings, embedding_dim) picked by ``input``; shape (*input, embedding_dim).
+    """The rows of ``weight`` (num_embeddings, embedding_dim) at ``input`` (*): (*, embedding_dim).
 
     The row ``padding_idx`` gets no gradient. ``max_norm``, ``scale_grad_by_freq`` and ``sparse`` raise
     ``UnsupportedError``.
@@ -384,12 +384,12 @@ def embedding_bag(
     include_last_offset: bool = False,
     padding_idx: int | None = None,
 ) -> Tensor:
-    """Rows of ``weight`` (num_embeddings, D) picked by ``input``, one result (D) a bag: their sum, mean or maximum.
+    """The sum, mean or maximum over each bag of the rows of ``weight`` (num_embeddings, D) that ``input`` names.
 
-    ``input`` is (bags, indices), or (indices) with ``offsets``, where each bag begins; with ``include_last_offset`` the
-    last of them is where the last bag ends. ``per_sample_weights`` of the input's shape scale the rows of a sum. Rows
-    ``padding_idx`` do not count; a bag without rows gives 0. ``max_norm``, ``scale_grad_by_freq`` and ``sparse`` raise
-    ``UnsupportedError``.
+    The result is (bags, D). ``input`` is (bags, indices), or (indices) with ``offsets`` (bags), where each bag begins;
+    with ``include_last_offset`` the last offset is the end of the last bag. ``per_sample_weights`` of the input's shape
+    scale the rows of a sum. The row ``padding_idx`` does not count; a bag without rows gives 0. ``max_norm``,
+    ``scale_grad_by_freq`` and ``sparse`` raise ``UnsupportedError``.
 
     >>> import weft as wf
     >>> table = wf.tensor([[1.0, 2.0], [3.0, 4.0]])

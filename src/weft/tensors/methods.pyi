@@ -45,7 +45,7 @@ class TensorMethods:
     def select(self, dim: int, index: int) -> Tensor:
         """A view of the slice at an index along a dimension, without that dimension."""
     def gather(self, dim: int, index: Tensor) -> Tensor:
-        """``out[i][j] = input[index[i][j]][j]`` (for dim 0): elements picked along a dimension; shape as ``index``.
+        """The elements along ``dim`` at ``index``: ``out[i][j] = input[index[i][j]][j]`` for dim 0; shape as ``index``.
 
         An index outside the dimension raises ``IndexError`` at the next read on asynchronous devices.
         """
@@ -112,9 +112,9 @@ class TensorMethods:
     def isclose(self, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
         """Whether ``|input - other| <= atol + rtol * |other|``, or equal (infinities too); NaN only with ``equal_nan``."""
     def allclose(self, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
-        """Whether all elements are close, as ``isclose``; reads one value back."""
+        """Whether all elements are close, as ``isclose``; reads a value from the device."""
     def equal(self, other: Tensor) -> bool:
-        """Whether two tensors have one shape and equal elements; reads one value back."""
+        """Whether two tensors have the same shape and equal elements; reads a value from the device."""
     def matmul(self, other: Tensor) -> Tensor:
         """Return the matrix product, as ``torch.matmul``: (*, n, k) by (*, k, m) gives (*, n, m).
 
@@ -647,9 +647,9 @@ class TensorMethods:
     def argwhere(self) -> Tensor:
         """Coordinates (n, dimensions) of the elements that are not 0, as ``nonzero``."""
     def index_put(self, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
-        """``input`` with ``values`` written (the last stays) or added at ``input[indices]``."""
+        """``input`` with ``values`` written (the last of equal places stays) or added at ``input[indices]``."""
     def index_put_(self, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
-        """``index_put`` that overwrites the tensor and gives it."""
+        """``index_put`` that overwrites the tensor and returns it."""
     def index_select(self, dim: int, index: Tensor) -> Tensor:
         """The slices of ``input`` along ``dim`` that the 1-d integer ``index`` names, in its order; a new tensor.
 
@@ -663,11 +663,11 @@ class TensorMethods:
     def index_add(self, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
         """``input`` with ``alpha`` times each row of ``source`` along ``dim`` added at the row that ``index`` names."""
     def index_add_(self, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
-        """``index_add`` that overwrites the tensor and gives it."""
+        """``index_add`` that overwrites the tensor and returns it."""
     def index_copy(self, dim: int, index: Tensor, source: Tensor) -> Tensor:
         """``input`` with the rows along ``dim`` that ``index`` names replaced by ``source``'s; the last one stays."""
     def index_copy_(self, dim: int, index: Tensor, source: Tensor) -> Tensor:
-        """``index_copy`` that overwrites the tensor and gives it."""
+        """``index_copy`` that overwrites the tensor and returns it."""
     def index_reduce(
         self,
         dim: int,
@@ -691,11 +691,11 @@ class TensorMethods:
         *,
         include_self: bool = True,
     ) -> Tensor:
-        """``index_reduce`` that overwrites the tensor and gives it."""
+        """``index_reduce`` that overwrites the tensor and returns it."""
     def index_fill(self, dim: int, index: Tensor, value: Any) -> Tensor:
         """``input`` with the rows along ``dim`` that ``index`` names filled with a number or a 0-d tensor."""
     def index_fill_(self, dim: int, index: Tensor, value: Any) -> Tensor:
-        """``index_fill`` that overwrites the tensor and gives it."""
+        """``index_fill`` that overwrites the tensor and returns it."""
     def scatter(self, dim: int, index: Tensor, src: Any, *, reduce: str | None = None) -> Tensor:
         """``input`` with ``src[i][j]`` written at ``[index[i][j]][j]`` (for dim 0); ``src`` may be a number.
 
@@ -703,11 +703,11 @@ class TensorMethods:
         programs ``scatter_reduce`` does this.
         """
     def scatter_(self, dim: int, index: Tensor, src: Any, *, reduce: str | None = None) -> Tensor:
-        """``scatter`` that overwrites the tensor and gives it."""
+        """``scatter`` that overwrites the tensor and returns it."""
     def scatter_add(self, dim: int, index: Tensor, src: Tensor) -> Tensor:
         """``input`` with ``src[i][j]`` added at ``[index[i][j]][j]`` (for dim 0); equal places add up in a fixed order."""
     def scatter_add_(self, dim: int, index: Tensor, src: Tensor) -> Tensor:
-        """``scatter_add`` that overwrites the tensor and gives it."""
+        """``scatter_add`` that overwrites the tensor and returns it."""
     def scatter_reduce(
         self,
         dim: int,
@@ -731,7 +731,7 @@ class TensorMethods:
         *,
         include_self: bool = True,
     ) -> Tensor:
-        """``scatter_reduce`` that overwrites the tensor and gives it."""
+        """``scatter_reduce`` that overwrites the tensor and returns it."""
     def bincount(self, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
         """The count of each number from 0 to the largest in the 1-d ``input``, or the sum of its ``weights``.
 
@@ -743,29 +743,37 @@ class TensorMethods:
         tensor([1, 0, 2])
         """
     def masked_select(self, mask: Tensor) -> Tensor:
-        """The elements where ``mask``, broadcast with ``input``, is true, in row-major order; 1-d."""
+        """The elements where the bool ``mask`` is true, in row-major order: a 1-d tensor; both operands are broadcast.
+
+        The number of elements is read from the device.
+
+        >>> import weft as wf
+        >>> x = wf.tensor([1, 2, 3])
+        >>> wf.masked_select(x, x > 1)
+        tensor([2, 3])
+        """
     def masked_scatter(self, mask: Tensor, source: Tensor) -> Tensor:
-        """``input`` with the n-th true place of ``mask``, broadcast to it, replaced by the n-th element of ``source``."""
+        """``input`` with the n-th true element of ``mask``, broadcast to it, replaced by the n-th element of ``source``."""
     def masked_fill_(self, mask: Tensor, value: Tensor | float) -> Tensor:
-        """``masked_fill`` that overwrites the tensor and gives it."""
+        """``masked_fill`` that overwrites the tensor and returns it."""
     def masked_scatter_(self, mask: Tensor, source: Tensor) -> Tensor:
-        """``masked_scatter`` that overwrites the tensor and gives it."""
+        """``masked_scatter`` that overwrites the tensor and returns it."""
     def sum(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
         """The sum over dimensions (all where ``dim`` is None); integers and bool sum to int64."""
     def mean(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
         """The mean over dimensions (all where ``dim`` is None) of a floating point tensor."""
     def amax(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        """The largest element over dimensions; NaN wins; the gradient is shared among equals."""
+        """The largest element over dimensions; NaN is propagated; the gradient is shared among equal elements."""
     def amin(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        """The smallest element over dimensions; NaN wins; the gradient is shared among equals."""
+        """The smallest element over dimensions; NaN is propagated; the gradient is shared among equal elements."""
     def any(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
         """Whether any element is nonzero, over dimensions: bool, and uint8 of uint8, as in PyTorch."""
     def all(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
         """Whether all elements are nonzero, over dimensions: bool, and uint8 of uint8, as in PyTorch."""
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
-        """The int64 position of the largest element (in the flattened tensor where ``dim`` is None), first of equals."""
+        """The int64 index of the first largest element along ``dim``, or in the flattened tensor where it is None."""
     def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
-        """The int64 position of the smallest element (in the flattened tensor where ``dim`` is None), first of equals."""
+        """The int64 index of the first smallest element along ``dim``, or in the flattened tensor where it is None."""
     def movedim(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
         """A view with dimensions moved to other places; the rest keep their order."""
     def moveaxis(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
@@ -811,9 +819,9 @@ class TensorMethods:
     def dsplit(self, split_size_or_sections: int | Sequence[int]) -> Any:
         """Views of pieces along dimension 2 of three or more: equal ones of a number, or cut at the given indices."""
     def take(self, index: Tensor) -> Tensor:
-        """Elements of the flattened ``input`` at ``index``; shape as ``index``."""
+        """The elements of the flattened ``input`` at ``index``, in the shape of ``index``."""
     def take_along_dim(self, indices: Tensor, dim: int | None = None) -> Tensor:
-        """``gather`` with ``input`` and ``indices`` broadcast together except along ``dim``; flattened without one.
+        """``gather`` with ``input`` and ``indices`` broadcast except along ``dim``; of flattened tensors without ``dim``.
 
         Negative indices count from the end.
         """
@@ -826,8 +834,8 @@ class TensorMethods:
     ) -> Any:
         """The distinct elements in ascending order, or the distinct slices along ``dim``; always sorted.
 
-        With ``return_inverse`` also the place of each element among them, with ``return_counts`` how often each occurs. How
-        many there are is read from the device. NaN is not equal to NaN.
+        ``return_inverse`` adds the index of each element among the distinct elements, ``return_counts`` the count of each
+        distinct element. Their number is read from the device. NaN is not equal to NaN.
 
         >>> import weft as wf
         >>> wf.unique(wf.tensor([3, 1, 3]), return_counts=True)
@@ -839,7 +847,7 @@ class TensorMethods:
         return_counts: bool = False,
         dim: int | None = None,
     ) -> Any:
-        """The elements, or the slices along ``dim``, without those that equal the one before; arguments as ``unique``."""
+        """The elements, or the slices along ``dim``, that differ from their predecessor; arguments as of ``unique``."""
     def slice_scatter(
         self,
         src: Tensor,
@@ -997,22 +1005,22 @@ class TensorMethods:
     def mvlgamma_(self, p: int) -> Tensor:
         """``mvlgamma`` that overwrites the tensor and gives it."""
     def histc(self, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
-        """How many elements lie in each of ``bins`` equal parts of [min, max], whose end is part of the last.
+        """The histogram of the elements over ``bins`` bins of equal width in [min, max]; the last bin includes its end.
 
-        Where ``min`` equals ``max`` they are the least and the largest element; where these are equal too, 1 below and 1
-        above. What lies outside, and NaN, is not counted.
+        Where ``min`` equals ``max`` the limits are the smallest and the largest element; where these are equal too, the
+        limits are 1 below and 1 above. Elements outside of the limits, and NaN, are not counted.
 
         >>> import weft as wf
         >>> wf.histc(wf.tensor([1.0, 2.0, 1.0]), bins=4, min=0, max=3)
         tensor([0., 2., 1., 0.])
         """
     def mode(self, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
-        """The most frequent element along ``dim``, the least of several, and the last place that has it.
+        """The most frequent element along ``dim``, and its last index: ``(values, indices)``; of several, the smallest.
 
-        Counted by comparing all pairs: work and memory grow with the square of the dimension.
+        All pairs of elements are compared: time and memory are quadratic in the size of the dimension.
         """
     def cumsum(self, dim: int, *, dtype: DType | None = None) -> Tensor:
-        """Running sums along ``dim``; integers and bool sum to int64.
+        """Cumulative sums along ``dim``; integers and bool sum to int64.
 
         >>> import weft as wf
         >>> wf.cumsum(wf.tensor([1, 2, 3]), 0)
@@ -1021,15 +1029,15 @@ class TensorMethods:
     def cumsum_(self, dim: int, *, dtype: DType | None = None) -> Tensor:
         """``cumsum`` that overwrites the tensor and gives it."""
     def cumprod(self, dim: int, *, dtype: DType | None = None) -> Tensor:
-        """Running products along ``dim``; integers and bool multiply to int64."""
+        """Cumulative products along ``dim``; integers and bool multiply to int64."""
     def cumprod_(self, dim: int, *, dtype: DType | None = None) -> Tensor:
         """``cumprod`` that overwrites the tensor and gives it."""
     def logcumsumexp(self, dim: int) -> Tensor:
-        """Running ``log(sum(exp(x)))`` along ``dim``, without overflow; floating point."""
+        """Cumulative ``log(sum(exp(x)))`` along ``dim``, without overflow; floating point."""
     def cummax(self, dim: int) -> tuple[Tensor, Tensor]:
-        """The largest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
+        """Cumulative maxima along ``dim`` and their last indices: ``(values, indices)``; NaN is propagated."""
     def cummin(self, dim: int) -> tuple[Tensor, Tensor]:
-        """The smallest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
+        """Cumulative minima along ``dim`` and their last indices: ``(values, indices)``; NaN is propagated."""
     def max(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
         """The largest element of all; along ``dim`` as ``(values, indices)``; or the larger of two tensors; NaN wins.
 
@@ -1077,8 +1085,8 @@ class TensorMethods:
     def logsumexp(self, dim: Dims, keepdim: bool = False) -> Tensor:
         """``log(sum(exp(x)))`` over dimensions, without overflow; integers as float32."""
     def count_nonzero(self, dim: Dims = None) -> Tensor:
-        """How many elements are not 0, over dimensions (all where None); int64."""
+        """The number of elements that are not 0, over dimensions (all where None); int64."""
     def nansum(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
-        """The sum over dimensions of what is not NaN."""
+        """The sum over dimensions of the elements that are not NaN."""
     def nanmean(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
-        """The mean over dimensions of what is not NaN, NaN where nothing is; floating point."""
+        """The mean over dimensions of the elements that are not NaN, NaN where all elements are; floating point."""
