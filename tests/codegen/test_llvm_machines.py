@@ -45,7 +45,7 @@ def test_a_processor_without_float16_and_wide_vectors() -> None:
         memory.test_strided_and_offset_operands(50)
         reductions.test_later_folds_use_earlier_ones((3, 50))
         reductions.test_nan_wins_and_the_first_is_found(1)
-        print(len(compiler._support()))
+        print(len(compiler._register_imports()))
     """)
     assert printed == "2"  # the size of the cache, and the conversions
 
@@ -97,7 +97,7 @@ def test_a_blas_of_32_bit_integers() -> None:
         found = blas.load(Path({str(files[0])!r}))
         blas.find = lambda: found
         {textwrap.indent(textwrap.dedent(MATMULS), " " * 8).strip()}
-        print(found.bits, len(compiler._support()), matmul.cpu().profile.features >= {{"blas"}})
+        print(found.bits, len(compiler._register_imports()), matmul.cpu().profile.features >= {{"blas"}})
     """)
     assert printed == "32 2 True"  # the size of the cache, and the adapter
 

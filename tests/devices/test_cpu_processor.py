@@ -39,7 +39,7 @@ done:
 def scaled(x: Any, n: Any, lanes: int, features: str, version: int) -> Any:
     """Return the provided function of arrays, as compiled for a processor with these features."""
     kind, name = ("float", "f32") if lanes == 1 else (f"<{lanes} x float>", f"v{lanes}f32")
-    source = processor.completed(SCALE.format(kind=kind, name=name, lanes=lanes), features, version)
+    source = processor.with_provided(SCALE.format(kind=kind, name=name, lanes=lanes), features, version)
     assert "declare float @weft" not in source
     assert ("@llvm.ldexp" in source) == ("+avx512f" in features and version >= 22)
     code = compiler.compile_kernel("scale", source)

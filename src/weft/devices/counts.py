@@ -57,10 +57,10 @@ def compile_counts(spec: KernelSpec) -> Counts:
                 raise KernelError(f"kernel {spec.name}: {bound.message} (here {found}, at most {bound.most})")
         return int(x(values)), int(y(values)), int(z(values))
 
-    return _remembering(computed, sorted(counted(spec)))
+    return _remembering(computed, sorted(counted_parameters(spec)))
 
 
-def counted(spec: KernelSpec) -> set[int]:
+def counted_parameters(spec: KernelSpec) -> set[int]:
     """Return the positions of the parameters on which the counts and bounds of a kernel depend."""
     types = {parameter.name: parameter.dtype for parameter in spec.parameters}
     positions = {parameter.name: index for index, parameter in enumerate(spec.parameters)}

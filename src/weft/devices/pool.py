@@ -42,7 +42,7 @@ def size_class(size: int) -> int:
     return -(-size // step) * step
 
 
-def _tight(size: int) -> int:
+def _smallest_size(size: int) -> int:
     return max(SMALLEST, -(-size // SMALLEST) * SMALLEST)
 
 
@@ -220,16 +220,16 @@ class Pool:
     def _make(self, wanted: int, size: int) -> Buffer:
         if self._largest is not None and wanted > self._largest:
             raise self._out_of_memory(size, f"the largest buffer of this device is {self._largest:,} bytes")
-        if self._over(wanted):
+        if self._exceeds_limit(wanted):
             self._reclaim()
-            wanted = _tight(size)  # near the limit, without rounding up to a size class
-            if self._over(wanted):
+            wanted = _smallest_size(size)  # near the limit, without rounding up to a size class
+            if self._exceeds_limit(wanted):
                 raise self._out_of_memory(size, f"WEFT_MEMORY_LIMIT allows {self.limit:,} bytes")
         try:
             handle = self._create(wanted)
         except MemoryError:
             self._reclaim()
-            wanted = _tight(size)
+            wanted = _smallest_size(size)
             try:
                 handle = self._create(wanted)
             except MemoryError as error:
@@ -240,7 +240,7 @@ class Pool:
         made.queue = self._returned
         return made
 
-    def _over(self, wanted: int) -> bool:
+    def _exceeds_limit(self, wanted: int) -> bool:
         return self.limit is not None and self._native + wanted > self.limit
 
     def _reclaim(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from weft.devices.base import Device, Range, Span, Storage
-from weft.devices.counts import counted
+from weft.devices.counts import counted_parameters
 from weft.devices.events import attributed
 from weft.errors import ArgumentError, DeviceError, DisposedError, mistake
 from weft.plan import ALIGNMENT, Branch, Dispatch, Loop, Place, Plan, PlanStep, Space, tests
@@ -261,7 +261,7 @@ def _check_advance(where: str, dispatch: Dispatch) -> None:
         raise ArgumentError(
             mistake(where, "advance", dispatch.advance, f"{len(dispatch.parameters)} numbers")
         )
-    fixed = counted(dispatch.spec)
+    fixed = counted_parameters(dispatch.spec)
     for position, (parameter, step) in enumerate(
         zip(dispatch.spec.parameters, dispatch.advance, strict=True)
     ):

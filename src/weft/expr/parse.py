@@ -59,17 +59,17 @@ def _parse(source: str, types: tuple[tuple[str, DType], ...]) -> Expr:
         raise
     except SyntaxError as error:
         column = (error.offset or 1) - 1
-        raise ExpressionError(_pointed(text, error.lineno or 1, column, str(error.msg))) from None
+        raise ExpressionError(_with_caret(text, error.lineno or 1, column, str(error.msg))) from None
     except ValueError as error:  # a null byte in the text
-        raise ExpressionError(_pointed(text, 1, 0, str(error))) from None
+        raise ExpressionError(_with_caret(text, 1, 0, str(error))) from None
     except (RecursionError, MemoryError):
-        raise ExpressionError(_pointed(text, 1, 0, _TOO_DEEP)) from None
+        raise ExpressionError(_with_caret(text, 1, 0, _TOO_DEEP)) from None
 
 
 _TOO_DEEP = f"nested more than {_MOST_NESTED} levels deep; assign parts to names on earlier lines, `part = …`"
 
 
-def _pointed(text: str, line: int, column: int, message: str) -> str:
+def _with_caret(text: str, line: int, column: int, message: str) -> str:
     lines = text.splitlines() or [""]
     shown = lines[min(line, len(lines)) - 1]
     start = max(0, column - 60)  # of a long line only the part around the error is shown
@@ -88,7 +88,7 @@ class _Parser:
         line, offset = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
         lines = self.text.splitlines() or [""]
         before = lines[line - 1].encode()[:offset]  # ast counts bytes
-        return ExpressionError(_pointed(self.text, line, len(before.decode(errors="replace")), message))
+        return ExpressionError(_with_caret(self.text, line, len(before.decode(errors="replace")), message))
 
     def block(self, module: ast.Module) -> Expr:
         if not module.body or not isinstance(module.body[-1], ast.Expr):
@@ -196,7 +196,7 @@ class _Parser:
         if name in _FOLD and len(literals) == len(operands):
             return self.folded(node, _FOLD[name], literals)
         try:
-            if name == "pow" and (product := _multiplied(*operands)) is not None:
+            if name == "pow" and (product := _power(*operands)) is not None:
                 return product
             return call(name, *operands)
         except ExpressionError as error:
@@ -211,7 +211,7 @@ class _Parser:
             raise self.fail(node, str(error)) from None
 
 
-def _multiplied(base: Operand, exponent: Operand) -> Expr | None:
+def _power(base: Operand, exponent: Operand) -> Expr | None:
     """Return ``base ** exponent`` as products for a small whole exponent (exact for integers), else ``None``."""
     if not isinstance(base, Expr) or isinstance(exponent, Expr) or base.dtype.kind == "bool":
         return None

@@ -36,7 +36,7 @@ def _simple(node: Expr) -> Expr:
     return found if isinstance(found, Expr) else node
 
 
-def _is(node: Expr, value: float) -> bool:
+def _is_constant(node: Expr, value: float) -> bool:
     return node.function == "const" and node.data == value
 
 
@@ -59,9 +59,9 @@ def _add(node: Expr) -> Expr:
     if pair := _integers(node):
         return _folded(node, pair[0] + pair[1])
     if node.dtype.is_integer:  # integers have no -0
-        if _is(a, 0):
+        if _is_constant(a, 0):
             return b
-        if _is(b, 0):
+        if _is_constant(b, 0):
             return a
         if b.function == "const" and a.function == "add" and a.args[1].function == "const":
             total = _folded(node, a.args[1].data + b.data)
@@ -73,7 +73,7 @@ def _sub(node: Expr) -> Expr:
     a, b = node.args
     if pair := _integers(node):
         return _folded(node, pair[0] - pair[1])
-    if _is(b, 0) and not (node.dtype.kind == "float" and str(b.data) == "-0.0"):
+    if _is_constant(b, 0) and not (node.dtype.kind == "float" and str(b.data) == "-0.0"):
         return a  # x - (+0) is x, for -0 too
     if a is b and node.dtype.is_integer:
         return const(0, node.dtype)
@@ -84,29 +84,29 @@ def _mul(node: Expr) -> Expr:
     a, b = node.args
     if pair := _integers(node):
         return _folded(node, pair[0] * pair[1])
-    if _is(a, 1):
+    if _is_constant(a, 1):
         return b
-    if _is(b, 1):
+    if _is_constant(b, 1):
         return a
-    if node.dtype.is_integer and (_is(a, 0) or _is(b, 0)):
+    if node.dtype.is_integer and (_is_constant(a, 0) or _is_constant(b, 0)):
         return const(0, node.dtype)
     return node
 
 
 def _div(node: Expr) -> Expr:
-    return node.args[0] if _is(node.args[1], 1) else node
+    return node.args[0] if _is_constant(node.args[1], 1) else node
 
 
 def _idiv(node: Expr) -> Expr:
     if (pair := _integers(node)) and pair[0] >= 0 and pair[1] > 0:
         return const(pair[0] // pair[1], node.dtype)
-    return node.args[0] if _is(node.args[1], 1) else node
+    return node.args[0] if _is_constant(node.args[1], 1) else node
 
 
 def _irem(node: Expr) -> Expr:
     if (pair := _integers(node)) and pair[0] >= 0 and pair[1] > 0:
         return const(pair[0] % pair[1], node.dtype)
-    return const(0, node.dtype) if _is(node.args[1], 1) else node
+    return const(0, node.dtype) if _is_constant(node.args[1], 1) else node
 
 
 def _neg(node: Expr) -> Expr:

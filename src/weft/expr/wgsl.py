@@ -291,9 +291,9 @@ class Emitter:
         width = max(value.width for value in arguments)
         texts = [value.text if value.width == width else self._splat(value) for value in arguments]
         depth = 1 + max(value.depth for value in arguments)
-        texts = self._kept_exact(node, texts, width)
+        texts = self._hide_algebra(node, texts, width)
         if not self.trusted:
-            texts = self._kept_apart(node, texts, width)
+            texts = self._hide_common_terms(node, texts, width)
         return WgslValue(self._call(node, texts, width), width, type_name(node.dtype, width), depth)
 
     def _call(self, node: Expr, texts: list[str], width: int) -> str:
@@ -310,7 +310,7 @@ class Emitter:
             return call_text(self.declarations, "isnan", given[:1], texts[:1], width)
         return call_text(self.declarations, node.function, given, texts, width)
 
-    def _kept_exact(self, node: Expr, texts: list[str], width: int) -> list[str]:
+    def _hide_algebra(self, node: Expr, texts: list[str], width: int) -> list[str]:
         """Hide operands from drivers that would apply the algebra of real numbers to the operation.
 
         Mesa, HLSL and Metal compilers turn ``(a + b) - a`` into ``b``, ``y - n * h - n * l`` into ``y - n * (h + l)``
@@ -335,7 +335,7 @@ class Emitter:
             texts[hidden] = f"{self.declarations.exact(width)}({texts[hidden]})"
         return texts
 
-    def _kept_apart(self, node: Expr, texts: list[str], width: int) -> list[str]:
+    def _hide_common_terms(self, node: Expr, texts: list[str], width: int) -> list[str]:
         """Hide operands whose constants, or common terms, drivers would combine across the operation."""
         for position in joined_operands(node):
             if not texts[position].startswith("weft_exact"):

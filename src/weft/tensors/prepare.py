@@ -12,7 +12,7 @@ from typing import Any
 from weft import devices, dtypes
 from weft.codegen import generate
 from weft.devices.base import Device
-from weft.devices.counts import counted
+from weft.devices.counts import counted_parameters
 from weft.devices.pool import ADDRESSES
 from weft.errors import (
     ArgumentTypeError,
@@ -241,7 +241,9 @@ def _prepared_step(step: KernelStep, device: Device, given: int) -> PreparedStep
             offsets.append((position, argument.index))
     usual = tuple(arguments)
     changing = [*(position for position, _ in offsets), *(position for position, _, _ in scalars)]
-    launch = None if counted(spec).intersection(changing) else device.launcher(spec, usual, changing)
+    launch = (
+        None if counted_parameters(spec).intersection(changing) else device.launcher(spec, usual, changing)
+    )
     return PreparedStep(spec, step.buffers, usual, tuple(offsets), tuple(scalars), launch)
 
 

@@ -85,7 +85,7 @@ def _host() -> tuple[str, str]:
 
 
 @lru_cache(maxsize=None)
-def _support() -> tuple[Code, ...]:
+def _register_imports() -> tuple[Code, ...]:
     """Register the functions that kernels import with LLVM: the BLAS, and compiled replacements for missing ones."""
     import llvmlite.binding as llvm
 
@@ -127,7 +127,7 @@ def compile_kernel(name: str, source: str) -> Code:
         KernelError: With LLVM's message and the source line that it points to.
     """
     with _lock:
-        _support()
+        _register_imports()
         return _cached(name, _with_provided(source))
 
 
@@ -135,7 +135,7 @@ def _with_provided(source: str) -> str:
     """Return a kernel's IR together with the functions that it leaves to the processor (``processor``)."""
     import llvmlite.binding as llvm
 
-    return processor.completed(source, _host()[1], llvm.llvm_version_info[0])
+    return processor.with_provided(source, _host()[1], llvm.llvm_version_info[0])
 
 
 def _cached(name: str, source: str) -> Code:
@@ -178,7 +178,7 @@ def _loaded(entry: cache.Entry) -> Code | None:
 
 
 @lru_cache(maxsize=None)
-def _compiling() -> TargetMachine:
+def _emitting_machine() -> TargetMachine:
     """Return the target machine that emits object files."""
     return _machine()
 
@@ -190,12 +190,12 @@ def _compiled(name: str, source: str, keep: Callable[[cache.Entry], None] | None
         module = llvm.parse_assembly(source)
         module.verify()
     except RuntimeError as error:
-        raise KernelError(_explained(name, source, str(error))) from None
-    _optimise(module, _compiling())
+        raise KernelError(_message(name, source, str(error))) from None
+    _optimise(module, _emitting_machine())
     functions = list(module.functions)
     public = [f.name for f in functions if not f.is_declaration and f.linkage == llvm.Linkage.external]
     needed = [f.name for f in functions if f.is_declaration and not f.name.startswith("llvm.")]
-    entry = cache.Entry(tuple(public), tuple(needed), _compiling().emit_object(module))
+    entry = cache.Entry(tuple(public), tuple(needed), _emitting_machine().emit_object(module))
     code = _linker.link(entry)
     if keep is not None:
         keep(entry)
@@ -224,7 +224,7 @@ def assembly(source: str) -> str:
         return text
 
 
-def _explained(name: str, source: str, message: str) -> str:
+def _message(name: str, source: str, message: str) -> str:
     """Return LLVM's message with the source line that it names."""
     place = re.search(r":(\d+):(\d+):", message)
     lines = source.splitlines()

@@ -93,20 +93,20 @@ class CpuDevice(Opened):
         """Copy host bytes into the storage; raises ``ArgumentError`` for a range outside it."""
         self._enter("write")
         given = data.cast("B") if data.nbytes else data
-        self._bounds("write", storage, offset, data.nbytes)
+        self._check_range("write", storage, offset, data.nbytes)
         if data.nbytes:
             self.view(storage)[offset : offset + data.nbytes] = given
 
     def read(self, storage: Storage, offset: int, size: int) -> bytearray:
         """Return a copy of bytes of the storage; raises ``ArgumentError`` for a range outside it."""
         self._enter("read")
-        self._bounds("read", storage, offset, size)
+        self._check_range("read", storage, offset, size)
         return bytearray(self.view(storage)[offset : offset + size])
 
     def copy(self, source: Storage, destination: Storage) -> None:
         """Copy all bytes of a storage to the beginning of another storage."""
         self._enter("copy")
-        self._bounds("copy", destination, 0, source.size)
+        self._check_range("copy", destination, 0, source.size)
         self.view(destination)[: source.size] = self.view(source)
 
     def view(self, storage: Storage) -> memory.Bytes:
@@ -131,7 +131,7 @@ class CpuDevice(Opened):
             )
         if not array.flags.writeable:
             raise ReadOnlyError("adopt: the array is read-only, expected a writable array; copy it first")
-        return self._pool.adopt(memory.Adopted(self, memory.over(array), array.nbytes))
+        return self._pool.adopt(memory.Adopted(self, memory.of_array(array), array.nbytes))
 
     def number(self, storage: Storage, offset: int, format_: struct.Struct) -> bool | int | float:
         """Return the number that begins at byte ``offset`` of the storage."""
@@ -142,7 +142,7 @@ class CpuDevice(Opened):
         ]
         return found
 
-    def _bounds(self, call: str, storage: Storage, offset: int, size: int) -> None:
+    def _check_range(self, call: str, storage: Storage, offset: int, size: int) -> None:
         if offset < 0 or size < 0 or offset + size > storage.size:
             raise ArgumentError(
                 f"{call}: bytes {offset} to {offset + size} given, expected a range within the storage's {storage.size}"

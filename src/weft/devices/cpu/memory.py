@@ -77,7 +77,7 @@ def _processors(text: str) -> set[int]:
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
-def over(array: numpy.ndarray[Any, Any]) -> Memory:
+def of_array(array: numpy.ndarray[Any, Any]) -> Memory:
     """Return the memory of a contiguous array."""
     import numpy
 

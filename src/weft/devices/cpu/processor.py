@@ -32,7 +32,7 @@ def vectors(features: str) -> str:
     return ",-prefer-256-bit" if "+avx512vbmi2" in features.split(",") else ""
 
 
-def completed(source: str, features: str, version: int) -> str:
+def with_provided(source: str, features: str, version: int) -> str:
     """Return a kernel's IR with definitions of the provided functions that it declares; ``version`` is LLVM's."""
     instruction = "+avx512f" in features.split(",") and version >= _LDEXP
 

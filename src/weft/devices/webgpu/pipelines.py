@@ -139,7 +139,7 @@ class Pipelines:
 
     def _rejected(self, spec: KernelSpec, error: Exception) -> KernelError:
         loss.check(self._device._internal, error)
-        return KernelError(f"kernel {spec.name} does not compile:\n{_shown(str(error))}")
+        return KernelError(f"kernel {spec.name} does not compile:\n{_without_headings(str(error))}")
 
     def _layout(self, spec: KernelSpec) -> BindingLayout:
         written = tuple(binding.access == "read_write" for binding in spec.inputs + spec.outputs)
@@ -226,7 +226,7 @@ def _fitted(
     return fitted
 
 
-def _shown(message: str) -> str:
+def _without_headings(message: str) -> str:
     """Return the compiler's message, with the source line and a caret, without the library's headings."""
     lines = (message.partition("Caused by:\n")[2] or message).splitlines()
     if lines and lines[0].lstrip().startswith("In wgpu"):

@@ -20,7 +20,7 @@ from weft.devices.webgpu.groups import Key
 from weft.devices.webgpu.opened import Opened
 from weft.devices.webgpu.parameters import Parameters
 from weft.devices.webgpu.pipelines import Pipeline
-from weft.devices.webgpu.sections import GATED, GATED_SOFTWARE, Run, Sections, follow
+from weft.devices.webgpu.sections import GATED, GATED_SOFTWARE, Run, Sections, run_sections
 from weft.plan import Dispatch, Place, Plan
 
 
@@ -107,7 +107,7 @@ class WebGpuReplay(Replay):
             assert counts is not None, "a plan with gated sections has gates"
             return device.read_word(counts, 4 * word) != 0
 
-        follow(self._sections, record, test, flag)
+        run_sections(self._sections, record, test, flag)
 
     def _bind(self, states: Sequence[Storage], state_slots: list[Slot]) -> None:
         """Make the bind groups that stay the same from run to run: over arenas, states and groups of states."""
@@ -168,7 +168,7 @@ class _Prepared:
 
     def add(self, dispatch: Dispatch, number: int, slot: int | None) -> int:
         """See ``DispatchList``."""
-        bound, counts = self._of(dispatch)
+        bound, counts = self._prepared(dispatch)
         if min(counts) > 0:
             given = parameters_in(dispatch, number)
             if dispatch.spec.reports:
@@ -178,7 +178,7 @@ class _Prepared:
 
     def counts(self, dispatch: Dispatch) -> tuple[int, int, int]:
         """See ``DispatchList``."""
-        return self._of(dispatch)[1]
+        return self._prepared(dispatch)[1]
 
     def add_gate(self, gate: Gate) -> int:
         """See ``DispatchList``."""
@@ -205,7 +205,7 @@ class _Prepared:
         self.slots.append(slot)
         self.names.append(name)
 
-    def _of(self, dispatch: Dispatch) -> tuple[_Bound, tuple[int, int, int]]:
+    def _prepared(self, dispatch: Dispatch) -> tuple[_Bound, tuple[int, int, int]]:
         found = self._found.get(id(dispatch))
         if found is None:
             pipeline = self._device.pipelines.get(dispatch.spec)

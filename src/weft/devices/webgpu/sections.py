@@ -190,7 +190,7 @@ def _repeats(steps: Sequence[PlanStep]) -> bool:
     return any(isinstance(step, While) or any(map(_repeats, bodies(step))) for step in steps)
 
 
-def follow(
+def run_sections(
     made: Sequence[Section],
     record: Callable[[Run], None],
     test: Callable[[Place], bool],
@@ -204,18 +204,18 @@ def follow(
         if isinstance(value, Run):
             record(value)
         elif isinstance(value, Fork):
-            follow(value.then if test(value.predicate) else value.otherwise, record, test, flag)
+            run_sections(value.then if test(value.predicate) else value.otherwise, record, test, flag)
         elif isinstance(value, Cycle):
-            follow(value.condition, record, test, flag)
+            run_sections(value.condition, record, test, flag)
             while test(value.predicate):
-                follow(value.body, record, test, flag)
-                follow(value.condition, record, test, flag)
+                run_sections(value.body, record, test, flag)
+                run_sections(value.condition, record, test, flag)
         else:
-            follow(value.begin, record, test, flag)
+            run_sections(value.begin, record, test, flag)
             times = 1
             while True:
                 for _ in range(times):
-                    follow(value.step, record, test, flag)
+                    run_sections(value.step, record, test, flag)
                 if not flag(value.flag):
                     break
                 times = min(2 * times, CHUNK)

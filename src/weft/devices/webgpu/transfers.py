@@ -32,7 +32,7 @@ class Transfers(Opened):
         """Copy host bytes into a storage, ordered with dispatches; ``data`` may change after the call."""
         self._begin("write")
         flat = self._flat(data)
-        self._inside("write", storage, offset, len(flat))
+        self._check_range("write", storage, offset, len(flat))
         with self.lock:
             start, end = offset, offset + len(flat)
             first, last = -(-start // 4) * 4, end // 4 * 4
@@ -69,7 +69,7 @@ class Transfers(Opened):
     def read(self, storage: Storage, offset: int, size: int) -> bytearray:
         """Submit, wait, and return bytes; the lock is not held while waiting."""
         self._begin("read")
-        self._inside("read", storage, offset, size)
+        self._check_range("read", storage, offset, size)
         start = (storage.offset + offset) // 4 * 4
         skipped = storage.offset + offset - start
         words = -(-(skipped + size) // 4) * 4
@@ -110,7 +110,7 @@ class Transfers(Opened):
                 for at in range(0, max(size, 1), PIECE):
                     word = status.SIZE if check and at == 0 else 0
                     length = min(PIECE, size - at)
-                    under_way.append((self._ask(buffer, start + at, length, word), word, at, length))
+                    under_way.append((self._request(buffer, start + at, length, word), word, at, length))
                     if len(under_way) > 1:
                         self._finish(result, *under_way.popleft())
                 while under_way:
@@ -152,7 +152,7 @@ class Transfers(Opened):
                 with self.lock:
                     self._readback.close(ticket)
 
-    def _ask(self, buffer: Buffer | None, start: int, size: int, word: int) -> Ticket:
+    def _request(self, buffer: Buffer | None, start: int, size: int, word: int) -> Ticket:
         """Record and submit the copies of a read; a status word that is read is cleared in the same batch."""
         recorder = self.recorder
         with self.lock:
@@ -177,7 +177,7 @@ class Transfers(Opened):
         self._begin("copy")
         size = source.size
         for storage in (source, destination):
-            self._inside("copy", storage, 0, size)
+            self._check_range("copy", storage, 0, size)
         if size == 0 or source is destination:
             return
         with self.lock:
@@ -211,7 +211,7 @@ class Transfers(Opened):
             raise ArgumentError("write: data is a strided view, expected contiguous bytes; copy it first")
         return view.cast("B") if view.nbytes else memoryview(b"")
 
-    def _inside(self, call: str, storage: Storage, offset: int, size: int) -> None:
+    def _check_range(self, call: str, storage: Storage, offset: int, size: int) -> None:
         if storage.device is not self:
             raise DeviceError(f"{call}: the storage is on {storage.device.name}, expected {self.name}")
         if offset < 0 or size < 0 or offset + size > storage.size:

@@ -18,7 +18,7 @@ _COS = (0.04166664555668831, -0.0013887309469282627, 2.4432336431345902e-05)
 _TWO_OVER_PI = (0, 0xA2F9836E, 0x4E441529, 0xFC2757D1, 0xF534DDC0, 0xDB629599, 0x3C439041, 0xFE5163AB)
 
 
-def _turned(last: str) -> str:
+def _product_words(last: str) -> str:
     """Return the definition of the product's first two words, with ``last`` as its value.
 
     The words are ``m * w0 + mulhi(m, w1) + carry`` and ``rest``.
@@ -38,7 +38,7 @@ def _turned(last: str) -> str:
     return "\n".join([*lines, last])
 
 
-def _turns(word: int) -> Callable[[Any], Any]:
+def _product_reference(word: int) -> Callable[[Any], Any]:
     """Return the reference of the first (0) or second (1) word of that product, by Python integers."""
 
     def of(bits: int) -> int:
@@ -65,21 +65,32 @@ def _wide(name: str, r: Any) -> Any:
 def _quarters(x: Any) -> Any:
     import numpy
 
-    turns = _turns(0)(x).astype("int64")
+    turns = _product_reference(0)(x).astype("int64")
     return numpy.where(abs(x) < 0.5, 0, (turns + 0x20000000 >> 30) & 3)
 
 
 def _reduced(x: Any) -> Any:
     import numpy
 
-    fraction = _turns(0)(x).astype("int64") * 2.0**-30 + _turns(1)(x).astype("longdouble") * 2.0**-62
+    fraction = (
+        _product_reference(0)(x).astype("int64") * 2.0**-30
+        + _product_reference(1)(x).astype("longdouble") * 2.0**-62
+    )
     half_pi = numpy.arccos(numpy.longdouble(0))
     return numpy.where(abs(x) < 0.5, abs(x), (fraction - numpy.rint(fraction)) * half_pi)
 
 
-add("turns", "x", "f", _turns(0), single=True, result="uint32",
-    definition=_turned("m * w0 + mulhi(m, w1) + carry"))  # fmt: skip
-add("turns_rest", "x", "f", _turns(1), single=True, result="uint32", definition=_turned("rest"))
+add("turns", "x", "f", _product_reference(0), single=True, result="uint32",
+    definition=_product_words("m * w0 + mulhi(m, w1) + carry"))  # fmt: skip
+add(
+    "turns_rest",
+    "x",
+    "f",
+    _product_reference(1),
+    single=True,
+    result="uint32",
+    definition=_product_words("rest"),
+)
 add("quadrant", "x", "f", lambda x: _quarters(x).astype("uint32"), single=True, result="uint32",
     definition="where(abs(x) < 0.5, 0, (turns(x) + 0x20000000) >> 30)")  # of |x|, 0 to 3  # fmt: skip
 # The remainder of |x| in its quadrant, the fraction times pi / 2 = 1.5703125 + …, and the remainder's rounding error.

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from weft.expr.functions.table import add, each, intrinsic
+from weft.expr.functions.table import add, by_kind, intrinsic
 
 # Arithmetic.
 add("add", "x y", "fiu", "add", wgsl="({0} + {1})", derivative=("g", "g"),
-    llvm=each("fadd contract {T} {0}, {1}", "add {T} {0}, {1}"))  # fmt: skip
+    llvm=by_kind("fadd contract {T} {0}, {1}", "add {T} {0}, {1}"))  # fmt: skip
 add("sub", "x y", "fiu", "subtract", wgsl="({0} - {1})", derivative=("g", "-g"),
-    llvm=each("fsub contract {T} {0}, {1}", "sub {T} {0}, {1}"))  # fmt: skip
+    llvm=by_kind("fsub contract {T} {0}, {1}", "sub {T} {0}, {1}"))  # fmt: skip
 add("mul", "x y", "fiu", "multiply", wgsl="({0} * {1})", derivative=("g * y", "g * x"),
-    llvm=each("fmul contract {T} {0}, {1}", "mul {T} {0}, {1}"))  # fmt: skip
+    llvm=by_kind("fmul contract {T} {0}, {1}", "mul {T} {0}, {1}"))  # fmt: skip
 # WGSL lets a driver multiply by the reciprocal, with an error of 2.5 units, and 0 where the reciprocal is denormal:
 # beyond 2**126. ``quotient`` is this operation, for definitions that need no more. ``div`` scales large divisors down,
 # and corrects the quotient by its residual (Markstein 1990), unless the residual could be denormal.
 add("quotient", "x y", "f", "divide", wgsl="({0} / {1})", derivative=("g / y", "-g * (x / y) / y"),
-    llvm=each("fdiv contract {T} {0}, {1}"))  # fmt: skip
+    llvm=by_kind("fdiv contract {T} {0}, {1}"))  # fmt: skip
 add("div", "x y", "f", "divide", derivative=("g / y", "-g * (x / y) / y"),
-    llvm=each("fdiv contract {T} {0}, {1}"),
+    llvm=by_kind("fdiv contract {T} {0}, {1}"),
     definition="""
     s = where(abs(y) > 8.507059173023462e+37, 0.25, float32(1))
     a = x * s
@@ -30,7 +30,7 @@ add("div", "x y", "f", "divide", derivative=("g / y", "-g * (x / y) / y"),
     where((abs(a) > 1e-30) & (abs(q) > 1.2e-38) & (abs(q) < inf), exact, quotient(a, b))
     """)  # fmt: skip
 add("neg", "x", "fi", "negative", wgsl="(-{0})", derivative=("-g",),
-    llvm=each("fneg {T} {0}", "sub {T} zeroinitializer, {0}"))  # fmt: skip
+    llvm=by_kind("fneg {T} {0}", "sub {T} zeroinitializer, {0}"))  # fmt: skip
 add("fma", "x y z", "f", lambda x, y, z: x * y + z, wgsl="fma({0}, {1}, {2})",
     llvm=intrinsic("fma", 3), derivative=("g * y", "g * x", "g"))  # fmt: skip
 add("abs", "x", "fi", "abs", wgsl="abs({0})", derivative=("g * sign(x)",),
@@ -51,9 +51,9 @@ def _truncated_quotient(x: Any, y: Any) -> Any:
 # Truncating integer division, as processors implement it, for element indices and sizes: the divisor must not be 0, nor
 # -1 for the least integer. ``floordiv`` and ``mod`` are the guarded forms, for users' values.
 add("idiv", "x y", "iu", _truncated_quotient, wgsl="({0} / {1})",
-    llvm=each("", "sdiv {T} {0}, {1}", "udiv {T} {0}, {1}"))  # fmt: skip
+    llvm=by_kind("", "sdiv {T} {0}, {1}", "udiv {T} {0}, {1}"))  # fmt: skip
 add("irem", "x y", "iu", "fmod", wgsl="({0} % {1})",
-    llvm=each("", "srem {T} {0}, {1}", "urem {T} {0}, {1}"))  # fmt: skip
+    llvm=by_kind("", "srem {T} {0}, {1}", "urem {T} {0}, {1}"))  # fmt: skip
 
 # Comparisons and logic. ``and or xor not`` are bitwise on integers and logical on bool.
 for _name, _sign, _numpy, _float, _int, _uint in (
@@ -64,22 +64,22 @@ for _name, _sign, _numpy, _float, _int, _uint in (
     add(
         _name, "x y", "fiub" if _name in ("eq", "ne") else "fiu", _numpy,
         wgsl=f"({{0}} {_sign} {{1}})", result="bool", derivative=("", ""),
-        llvm=each(f"fcmp {_float} {{T}} {{0}}, {{1}}", f"icmp {_int} {{T}} {{0}}, {{1}}",
+        llvm=by_kind(f"fcmp {_float} {{T}} {{0}}, {{1}}", f"icmp {_int} {{T}} {{0}}, {{1}}",
                   f"icmp {_uint} {{T}} {{0}}, {{1}}", f"icmp {_uint} {{T}} {{0}}, {{1}}"),
     )  # fmt: skip
 for _name, _sign in (("and", "&"), ("or", "|"), ("xor", "^")):
     _template = f"{_name} {{T}} {{0}}, {{1}}"
     # WGSL has no ^ for bool; the renderer has a template with !=, which is equivalent
     add(_name, "x y", "iub", f"bitwise_{_name}", wgsl=f"({{0}} {_sign} {{1}})", derivative=("", ""),
-        llvm=each("", _template, _template, _template))  # fmt: skip
+        llvm=by_kind("", _template, _template, _template))  # fmt: skip
 add("not", "x", "iub", "invert", wgsl="(~{0})", derivative=("",),
-    llvm=each("", "xor {T} {0}, {ONES}", "xor {T} {0}, {ONES}", "xor {T} {0}, {ONES}"))  # fmt: skip
-add("shl", "x y", "iu", "left_shift", wgsl="({0} << u32({1}))", llvm=each("", "shl {T} {0}, {1}"))
+    llvm=by_kind("", "xor {T} {0}, {ONES}", "xor {T} {0}, {ONES}", "xor {T} {0}, {ONES}"))  # fmt: skip
+add("shl", "x y", "iu", "left_shift", wgsl="({0} << u32({1}))", llvm=by_kind("", "shl {T} {0}, {1}"))
 add("shr", "x y", "iu", "right_shift", wgsl="({0} >> u32({1}))",
-    llvm=each("", "ashr {T} {0}, {1}", "lshr {T} {0}, {1}"))  # fmt: skip
+    llvm=by_kind("", "ashr {T} {0}, {1}", "lshr {T} {0}, {1}"))  # fmt: skip
 add("where", "c x y", "fiub", "where", wgsl="select({2}, {1}, {0})",
     derivative=("", "where(c, g, 0.0)", "where(c, 0.0, g)"),
-    llvm=each(*["select {C} {0}, {T} {1}, {T} {2}"] * 4))  # fmt: skip
+    llvm=by_kind(*["select {C} {0}, {T} {1}, {T} {2}"] * 4))  # fmt: skip
 
 # Bit patterns of float32.
 add("bits", "x", "f", lambda x: x.view("uint32"), wgsl="bitcast<u32>({0})", result="uint32", single=True,

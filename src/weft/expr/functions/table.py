@@ -111,7 +111,7 @@ def piece(
     add(name, parameters, "f", reference, definition=definition, single=True, provided=provided)
 
 
-def each(float_: str = "", int_: str = "", uint: str = "", bool_: str = "") -> dict[str, str]:
+def by_kind(float_: str = "", int_: str = "", uint: str = "", bool_: str = "") -> dict[str, str]:
     """Return an LLVM column by kind; unsigned integers use the signed template where they have none."""
     named = {"f": float_, "i": int_, "u": uint or int_, "b": bool_}
     return {kind: template for kind, template in named.items() if template}

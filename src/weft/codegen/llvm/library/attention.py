@@ -116,7 +116,7 @@ class _Writer(Routine):
         start = f"{name}_offset + b * {name}_b + {head} * {name}_h + ({row}) * {name}_l"
         return self.element(f"%b.{name}", start), f"maximum({name}_l, {size})", PLAIN
 
-    def _turned(self, matrix: tuple[str, str, int]) -> tuple[str, str, int]:
+    def _transposed(self, matrix: tuple[str, str, int]) -> tuple[str, str, int]:
         return matrix[0], matrix[1], TRANSPOSED
 
     def _vector(self, text: str) -> IRValue:
@@ -140,7 +140,7 @@ class _Writer(Routine):
     def _apply(self, source: str, **values: IRValue) -> IRValue:
         return self.emitter.apply(source, values)
 
-    def _joined(self, value: IRValue, source: str) -> IRValue:
+    def _reduce_lanes(self, value: IRValue, source: str) -> IRValue:
         """Return the reduction of a vector's lanes by an expression over ``x`` and ``y``, in halves."""
         text, lanes = value.text, LANES
         while lanes > 1:
@@ -176,10 +176,10 @@ class _Writer(Routine):
         """Name the values of the tile of scores at key ``c0``, and compute the scores."""
         self.names(width=f"minimum({CPU_KEYS}, stop - c0)")
         self.names(pitch=f"ceil_div(width, {LANES}) * {LANES}")
-        self.product("n", "width", "size", self._rows("q", "r0"), self._turned(self._rows("k", "c0")), 0.0,
+        self.product("n", "width", "size", self._rows("q", "r0"), self._transposed(self._rows("k", "c0")), 0.0,
                      (self.tile, "pitch"), self.scale)  # fmt: skip
 
-    def _seen(self) -> None:
+    def _apply_mask(self) -> None:
         """Name the number of the tile's keys that the query in row ``r`` attends to, and apply the mask to them."""
         self.names(seen="minimum(maximum(r0 + r + 1 - c0, 0), width)" if self.causal else "width")
         if not self.mask:
@@ -217,8 +217,8 @@ class _Writer(Routine):
         with self.loop("stop", "c0", step=CPU_KEYS):
             self._scores()
             with self.loop("n", "r"):
-                self._seen()
-                self._weights()
+                self._apply_mask()
+                self._softmax_row()
             later = self.lines.let(f"icmp ne i64 {self.at('c0')}, 0")
             beta = self._either(later, self._number(1.0), self._number(0.0)).text
             out = self._rows("out", "r0")
@@ -238,20 +238,20 @@ class _Writer(Routine):
             self.names(at_sums="sums_offset + (row * l + r0 + r) * 2")
             self._store(self._load(self.element(self.largest, "r"), 1), self.element("%b.sums", "at_sums"))
             self._store(inverse, self.element("%b.sums", "at_sums + 1"))
-            self._fade(inverse)
+            self._scale_row(inverse)
 
     def _either(self, flag: str, value: IRValue, other: IRValue) -> IRValue:
         text = f"select i1 {flag}, {self.number} {value.text}, {self.number} {other.text}"
         return self._scalar(self.lines.let(text))
 
-    def _fade(self, factor: IRValue) -> None:
+    def _scale_row(self, factor: IRValue) -> None:
         """Multiply row ``r`` of the output by a factor."""
         row = self._rows("out", "r0 + r")[0]
         with self.loop("value_size", "e"):
             place = self.element(row, "e")
             self._store(self._apply("x * y", x=self._load(place, 1), y=factor), place)
 
-    def _weights(self) -> None:
+    def _softmax_row(self) -> None:
         """Turn a row of scores into weights, and update the row's running maximum and sum (online softmax)."""
         row = self.element(self.tile, "r * pitch")
         most, sum_ = self.element(self.largest, "r"), self.element(self.total, "r")
@@ -261,7 +261,7 @@ class _Writer(Routine):
             self._store(self._apply("larger(x, y)", x=self._load(self.running), y=score), self.running)
         before = self._load(most, 1)
         largest = self._apply(
-            "larger(x, y)", x=before, y=self._joined(self._load(self.running), "larger(x, y)")
+            "larger(x, y)", x=before, y=self._reduce_lanes(self._load(self.running), "larger(x, y)")
         )
         hidden = self.lines.let(f"fcmp oeq {self.number} {largest.text}, {self._number(-math.inf).text}")
         less = self._either(hidden, self._number(0.0), largest)
@@ -275,13 +275,13 @@ class _Writer(Routine):
         with self.loop("width", "c", f"ceil_div(seen, {LANES}) * {LANES}", LANES):
             self._store(self._number(0.0, LANES), self.element(row, "c"))
         self._store(largest, most)
-        total, earlier = self._joined(self._load(self.running), "x + y"), self._load(sum_, 1)
+        total, earlier = self._reduce_lanes(self._load(self.running), "x + y"), self._load(sum_, 1)
         self._store(total, sum_)
         later = self.lines.let(f"icmp ne i64 {self.at('c0')}, 0")
         with self.lines.when(later), self.emitter.scope():
             fade = self._apply("exp(x - y)", x=before, y=less)
             self._store(self._apply("x * y + z", x=earlier, y=fade, z=total), sum_)
-            self._fade(fade)
+            self._scale_row(fade)
 
     # Backward.
 
@@ -308,9 +308,9 @@ class _Writer(Routine):
     def _gradients(self) -> None:
         other = self.element(self.tile, "idiv(room, 2)")
         grad, values = self._rows("grad", "r0"), self._rows("v", "c0")
-        self.product("n", "width", "value_size", grad, self._turned(values), 0.0, (other, "pitch"))
+        self.product("n", "width", "value_size", grad, self._transposed(values), 0.0, (other, "pitch"))
         with self.loop("n", "r"):
-            self._seen()
+            self._apply_mask()
             self.names(at_row="stats_offset + ((b * heads + head) * l + r0 + r) * 3")
             peak, share, rest = (
                 self.emitter.splat(self._load(self.element("%b.stats", place), 1), LANES)
@@ -323,8 +323,8 @@ class _Writer(Routine):
                 # lanes beyond the tile's keys hold arbitrary values, which no product reads
                 self._store(self._apply("x * (y - z)", x=power, y=self._load(beside), z=rest), beside)
         weights, by_scores = (self.tile, "pitch", PLAIN), (other, "pitch", PLAIN)
-        self.product("width", "value_size", "n", self._turned(weights), grad, 1.0, self._part("dv", "c0"))
-        self.product("width", "size", "n", self._turned(by_scores), self._rows("q", "r0"), 1.0,
+        self.product("width", "value_size", "n", self._transposed(weights), grad, 1.0, self._part("dv", "c0"))
+        self.product("width", "size", "n", self._transposed(by_scores), self._rows("q", "r0"), 1.0,
                      self._part("dk", "c0"), self.scale)  # fmt: skip
         later = self.lines.let(f"icmp ne i64 {self.at('c0')}, 0")
         beta = self._either(later, self._number(1.0), self._number(0.0)).text

@@ -173,7 +173,7 @@ class _Writer(Routine):
     def _fold(self) -> None:
         """Fold the columns back into the image (col2im)."""
         if self.unit:
-            self._sums()
+            self._fold_unit_strides()
             return
         with self.loop("count", "im"):
             self._image("first + im")
@@ -208,7 +208,8 @@ class _Writer(Routine):
                 # output column q reads input column q * stride_w - shift
                 self.names(shift="pad_w - v * dilation_w")
                 self.names(
-                    left=self._first("shift", "w"), right=f"minimum({self._first('shift + w', 'w')}, ow)"
+                    left=self._first_output("shift", "w"),
+                    right=f"minimum({self._first_output('shift + w', 'w')}, ow)",
                 )
                 with self.loop("ow", "q", step=LANES):
                     inside, real = self.lanes("q - left", "right - left"), self.lanes("q", "ow")
@@ -216,7 +217,7 @@ class _Writer(Routine):
                         tap = "((channel - c0) * area + u * kw + v) * width + im * each + q"
                         row(_Tap(image, self.element(self.columns, tap)), inside, real)
 
-    def _sums(self) -> None:
+    def _fold_unit_strides(self) -> None:
         """Fold the columns back into the image where all strides are 1: each element is the sum of its columns.
 
         The accumulator is a register: accumulating in memory would stall on the forwarding of masked stores.
@@ -244,16 +245,16 @@ class _Writer(Routine):
                     value = self.lines.let(f"load {vector}, ptr {total}")
                     self._store(value, self.element(image, "i * w + at"), real, True)
 
-    def _first(self, least: str, axis: str) -> str:
+    def _first_output(self, least: str, axis: str) -> str:
         """Return the first output index, at least 0, whose product with the stride is at least ``least``."""
         if self.unit:
             return f"maximum({least}, 0)"
         return f"idiv(maximum({least} + stride_{axis} - 1, 0), stride_{axis})"
 
-    def _inside(self) -> None:
+    def _name_rows_inside(self) -> None:
         """Name the output rows of the block, ``top`` to ``bottom``, that read inside the image at tap row ``u``."""
         self.names(drop="pad_h - u * dilation_h")
-        self.names(top=self._first("drop", "h"), bottom=self._first("drop + h", "h"))
+        self.names(top=self._first_output("drop", "h"), bottom=self._first_output("drop + h", "h"))
         self.names(top="minimum(maximum(top, r0), r1)", bottom="minimum(maximum(bottom, r0), r1)")
         self.names(bottom="maximum(top, bottom)")
         there = "(level >= 0) & (level < depth)"  # a slice outside the depth is padding as a whole
@@ -261,7 +262,7 @@ class _Writer(Routine):
 
     def _copy(self, tap: _Tap, inside: str, real: str) -> None:
         """Copy the image to columns, with zeros for the padding."""
-        self._inside()
+        self._name_rows_inside()
         for start, stop in (("r0", "top"), ("bottom", "r1")):
             with self.loop(stop, "r", start):
                 self._store("zeroinitializer", self.element(tap.column, "(r - r0) * ow"), real, False)
@@ -271,7 +272,7 @@ class _Writer(Routine):
 
     def _add(self, tap: _Tap, inside: str, real: str) -> None:
         """Add columns to the elements of the image that they were read from."""
-        self._inside()
+        self._name_rows_inside()
         vector = vector_type(self.number, LANES)
         with self.loop("bottom", "r", "top"):
             place = self._source(tap)
@@ -295,7 +296,9 @@ class _Writer(Routine):
         given = f"i32 {_size(self.number)}, {vector_type('i1', LANES)} {mask}, {vector} zeroinitializer"
         if image and self.step == 2:
             wide, masks = self._pairs()
-            given = f"i32 {_size(self.number)}, {masks} {self._spread(mask)}, {wide} zeroinitializer"
+            given = (
+                f"i32 {_size(self.number)}, {masks} {self._interleaved_mask(mask)}, {wide} zeroinitializer"
+            )
             run = self.lines.let(
                 f"call {wide} @llvm.masked.load.{suffix(self.number, 2 * LANES)}.p0(ptr {place}, {given})"
             )
@@ -315,7 +318,7 @@ class _Writer(Routine):
             run = self.lines.let(
                 f"shufflevector {vector} {value}, {vector} poison, <{2 * LANES} x i32> <{twice}>"
             )
-            given = f"i32 {_size(self.number)}, {masks} {self._spread(mask)}"
+            given = f"i32 {_size(self.number)}, {masks} {self._interleaved_mask(mask)}"
             name = suffix(self.number, 2 * LANES)
             self.lines.do(f"call void @llvm.masked.store.{name}.p0({wide} {run}, ptr {place}, {given})")
             return
@@ -332,7 +335,7 @@ class _Writer(Routine):
         """Return the types of a vector of twice as many lanes, and of its mask."""
         return vector_type(self.number, 2 * LANES), vector_type("i1", 2 * LANES)
 
-    def _spread(self, mask: str) -> str:
+    def _interleaved_mask(self, mask: str) -> str:
         """Return a mask of twice as many lanes: the mask's lanes at even positions, False at odd positions."""
         masks = vector_type("i1", LANES)
         lanes = ", ".join(f"i32 {LANES if lane % 2 else lane // 2}" for lane in range(2 * LANES))

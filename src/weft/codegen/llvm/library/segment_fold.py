@@ -35,7 +35,7 @@ _INTEGER = {
 }
 
 
-def _written(library: Library) -> tuple[str, str, int, str]:
+def _fold_form(library: Library) -> tuple[str, str, int, str]:
     """Return the operation's name part, the element's LLVM type and size, and the IR that folds ``%b`` into ``%a``."""
     dtype, combine = library.dtypes[0], str(dict(library.options)["combine"])
     if combine == "replace":  # for any type, as a move of bits
@@ -62,7 +62,7 @@ def _spec(
 
     ``before`` is the basic block of ``source`` that branches to the loop over columns.
     """
-    suffix, kind, size, fold = _written(library)
+    suffix, kind, size, fold = _fold_form(library)
     name = f"{library.name}_{suffix}"
     columns = _COLUMNS.format(T=kind, size=size, fold=fold, before=before)
     types = {"keys": dtypes.int64, "table": dtypes.int64}

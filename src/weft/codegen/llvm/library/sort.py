@@ -61,7 +61,7 @@ def _source(name: str, dtype: DType, descending: bool) -> str:
             store(lines, keys, i, sort_key(lines, dtype, descending, lines.let(f"add i64 {first}, {i}")))
             store(lines, order, i, i)
         with lines.when(short):
-            insertion(lines, order, keys)
+            insertion_sort(lines, order, keys)
         long = lines.let(f"xor i1 {short}, true")
         with lines.when(long):
             _radix(lines, counts, state, dtype.itemsize)
@@ -107,13 +107,13 @@ def sort_key(lines: FunctionWriter, dtype: DType, descending: bool, index: str) 
     return key if dtype.bits == 64 else lines.let(f"zext {kind} {key} to i64")
 
 
-def insertion(lines: FunctionWriter, order: str, keys: str, count: str = "%n") -> None:
+def insertion_sort(lines: FunctionWriter, order: str, keys: str, count: str = "%n") -> None:
     """Write an insertion sort of ``count`` keys with their positions."""
     with lines.loop("1", count) as i:
-        sink(lines, order, keys, i, load(lines, keys, i), load(lines, order, i))
+        insert(lines, order, keys, i, load(lines, keys, i), load(lines, order, i))
 
 
-def sink(lines: FunctionWriter, order: str, keys: str, start: str, key: str, place: str) -> None:
+def insert(lines: FunctionWriter, order: str, keys: str, start: str, key: str, place: str) -> None:
     """Write the insertion of an element into the sorted elements before ``start``; larger elements move up by one."""
     number = lines.fresh("")
     before = lines.block

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from weft import dtypes
 from weft.codegen.llvm.function import FunctionWriter
-from weft.codegen.llvm.library.sort import GRAIN, insertion, load, sink, sort_key, store
+from weft.codegen.llvm.library.sort import GRAIN, insert, insertion_sort, load, sort_key, store
 from weft.codegen.templates import template
 from weft.dtypes import DType
 from weft.kernels.program import Library
@@ -52,12 +52,12 @@ def _source(name: str, dtype: DType, descending: bool) -> str:
         with lines.loop("0", "%count") as i:
             store(lines, keys, i, sort_key(lines, dtype, descending, lines.let(f"add i64 {first}, {i}")))
             store(lines, order, i, i)
-        insertion(lines, order, keys, "%count")
+        insertion_sort(lines, order, keys, "%count")
         with lines.loop("%count", "%n") as i:
             key = sort_key(lines, dtype, descending, lines.let(f"add i64 {first}, {i}"))
             better = lines.let(f"icmp ult i64 {key}, {load(lines, keys, last)}")
             with lines.when(better):
-                sink(lines, order, keys, last, key, i)
+                insert(lines, order, keys, last, key, i)
     head = (
         f"define void @weft.{name}(ptr noalias %buffers, ptr noalias %parameters, i64 %lo, i64 %hi) nounwind"
     )

@@ -136,7 +136,9 @@ class _Writer(Routine):
                 with self.loop(str(self.reach), "i"):
                     self._strip_row()
                 with self.loop("t1", "t", "t0"):
-                    square = [[self._of_strip(i, j) for j in range(self.reach)] for i in range(self.reach)]
+                    square = [
+                        [self._strip_element(i, j) for j in range(self.reach)] for i in range(self.reach)
+                    ]
                     self._put_products(self.lanewise.both_ways(self.matrix, square), "(tile + t) * room + c0")
 
     def _strip_row(self) -> None:
@@ -261,7 +263,7 @@ class _Writer(Routine):
             self.names(t1=f"minimum(columns, t0 + {most})")
             yield
 
-    def _of_strip(self, i: int, j: int) -> str:
+    def _strip_element(self, i: int, j: int) -> str:
         """Return element (i, j) of tile ``t``."""
         return self._load(self._strip(f"{i * self.wide + j} + (t - t0) * {self.filtering.outputs}"))
 
@@ -303,7 +305,7 @@ class _Writer(Routine):
 
     def _taps(self) -> list[str]:
         """Return each tap of filter ``o`` for the channels from ``c0`` on."""
-        run, area = [self._load(*place) for place in self._run()], self.filtering.taps**2
+        run, area = [self._load(*place) for place in self._tap_vectors()], self.filtering.taps**2
         return [
             self.lanewise.taken(run, [self._place(lane, tap) for lane in range(LANES)]) for tap in range(area)
         ]
@@ -332,13 +334,13 @@ class _Writer(Routine):
             sources = {
                 self._place(lane, tap): tap * LANES + lane for lane in range(LANES) for tap in range(taps**2)
             }
-            for number, (place, mask) in enumerate(self._run()):
+            for number, (place, mask) in enumerate(self._tap_vectors()):
                 places = [sources[element] for element in range(number * LANES, (number + 1) * LANES)]
                 old = self._load(place, self._where(again, mask))
                 value = self.lanewise.taken(values, places)
                 self._store(self.lines.let(f"fadd {self.vector} {old}, {value}"), place, mask)
 
-    def _run(self) -> list[tuple[str, str]]:
+    def _tap_vectors(self) -> list[tuple[str, str]]:
         """Return addresses and masks of the vectors that hold the taps of ``LANES`` channels from ``c0`` on."""
         area = self.filtering.taps**2
         start = self.element("%b.filter", f"filter_offset + (o * c + c0) * {area}")

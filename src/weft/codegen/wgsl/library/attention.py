@@ -89,7 +89,7 @@ class _Writer:
     def body(self) -> list[str]:
         """Return all statements."""
         self._readers()
-        self._bound()
+        self._bound_steps()
         out, p, tile = self.out, self.p, self.out.tile
         out.begin()
         heads = p["shared" if self.form == "key" else "heads"]
@@ -106,7 +106,7 @@ class _Writer:
         {"forward": self._forward, "query": self._query, "key": self._key}[self.form]()
         return out.lines
 
-    def _bound(self) -> None:
+    def _bound_steps(self) -> None:
         """Declare the number of loop iterations of an invocation, which software drivers limit."""
         tile, inner = self.out.tile, 0
         for size in self.sizes["q"], self.sizes["v"]:

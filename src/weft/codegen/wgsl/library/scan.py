@@ -127,7 +127,7 @@ class _Writer:
             ]
         return lines
 
-    def nothing(self) -> str:
+    def zero_state(self) -> str:
         """Return a state of zeros, the initial value of variables; it is never combined with another state."""
         texts = [literal(False if d.kind == "bool" else 0, d, self.module.declarations) for d in self.types]
         return f"State({', '.join(texts)})"
@@ -155,7 +155,7 @@ def _serial(writer: _Writer) -> KernelSpec:
         "        return;",
         "    }",
         _ROW.format(**p),
-        f"    var state = {writer.nothing()};",
+        f"    var state = {writer.zero_state()};",
         f"    for (var i = 0i; i < {p['n']}; i++) {{",
         "        let own = at(r0, r1, i);",
         "        if (i == 0i) {",
@@ -198,7 +198,7 @@ def _blocks(writer: _Writer) -> KernelSpec:
         f"    let start = block * {size * SHARE}i + i32(local) * {SHARE}i;",
         f"    let real = row < {p['rows0']} * {p['rows1']};",
         f"    let stop = select(start, min(start + {SHARE}i, {p['n']}), real);",
-        f"    var run = {writer.nothing()};",
+        f"    var run = {writer.zero_state()};",
         "    for (var i = start; i < stop; i++) {",
         "        let own = at(r0, r1, i);",
         "        if (i == start) {",
@@ -228,7 +228,7 @@ def _totals(writer: _Writer, p: dict[str, str]) -> list[str]:
 
 def _results(writer: _Writer, p: dict[str, str], get: Callable[[str], str]) -> list[str]:
     """Return statements by which each invocation scans its share again, from the state before it."""
-    lines = [f"    var state = {writer.nothing()};", "    var some = false;"]
+    lines = [f"    var state = {writer.zero_state()};", "    var some = false;"]
     if writer.stage == "carry":
         reads = [
             f"        let index{name} = {writer.index(name, '(block - 1i)')};" for name in writer.carries
