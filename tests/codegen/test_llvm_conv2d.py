@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 
 import numpy
@@ -18,10 +17,12 @@ from weft.devices.cpu import CpuDevice
 from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.kernels import KernelProgram, Library, Offset, Operand
+from weft.ops.conv import blocks
 from weft.ops.conv import cropped as convolution_cropped
 from weft.ops.conv import kernels as convolution_kernels
-from weft.ops.conv.sizes import Convolution
+from weft.ops.conv.sizes import Convolution, ConvolutionTask
 from weft.ops.registry.spec import KernelRequest
+from weft.ops.registry.temporaries import Scratch
 from weft.target import CPU
 
 Pair = tuple[int, int]
@@ -102,10 +103,10 @@ def test_windows(given: tuple[tuple[int, ...], dict[str, Pair]], dtype: DType) -
 
 def test_several_blocks_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
     """More blocks than jobs, blocks of one row and of a few channels, and a last block that is not whole."""
-    monkeypatch.setattr(convolution_kernels, "BLOCK", 4096)
+    monkeypatch.setattr(blocks, "BLOCK", 4096)
     check(7, 5, (13, 18), 4, (3, 3), padding=(1, 1))
     check(3, 6, (23, 17), 4, (3, 2), stride=(2, 2), padding=(1, 1), groups=2)
-    monkeypatch.setattr(convolution_kernels, "JOBS", 3)
+    monkeypatch.setattr(blocks, "JOBS", 3)
     check(7, 5, (13, 18), 4, (3, 3), padding=(1, 1))
 
 
@@ -137,10 +138,10 @@ def test_blocks_fit_the_cache() -> None:
             values = [
                 Operand(i, dtypes.float32, shape, contiguous(shape), i) for i, shape in enumerate(shapes)
             ]
-            _, scratch = convolution_kernels._block_steps(kind, values[:2], values[2], sizes, CPU, 3)
-            assert math.prod(scratch[0].shape) * 4 <= convolution_kernels.JOBS * (
-                convolution_kernels.BLOCK + 64
-            )
+            scratch = Scratch(3)
+            blocks.block_steps(ConvolutionTask(kind, (values[0], values[1]), values[2], sizes), scratch)
+            _, elements = scratch.taken[0]
+            assert elements * 4 <= blocks.JOBS * (blocks.BLOCK + 64)
 
 
 def test_what_the_kernel_does_not_take() -> None:

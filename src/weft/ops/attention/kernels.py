@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from weft.dtypes import DType
 from weft.expr import const
 from weft.expr.node import INDEX
 from weft.kernels import Argument, Builder, KernelProgram, KernelStep, Library, Offset, Operand
@@ -20,7 +19,7 @@ from weft.ops.matmul.products import sum_pieces
 from weft.ops.registry import sharing
 from weft.ops.registry.geometry import contiguous_strides
 from weft.ops.registry.spec import KernelRequest
-from weft.ops.registry.temporaries import is_dense
+from weft.ops.registry.temporaries import Scratch, is_dense
 from weft.ops.views.ops import copy_step
 from weft.target import TargetProfile
 
@@ -32,29 +31,15 @@ UNITS = 8
 
 @dataclass
 class _AttentionBuilder:
-    """Steps in the making, and the temporaries that they use."""
+    """Collects the steps of a program, and its temporaries."""
 
     profile: TargetProfile
-    first: int
+    scratch: Scratch
     steps: list[KernelStep] = field(default_factory=list)
-    scratch: list[Operand] = field(default_factory=list)
-
-    def fresh(self, dtype: DType, shape: Sequence[int]) -> Operand:
-        """A temporary value."""
-        index = self.first + len(self.scratch)
-        made = Operand(index, dtype, tuple(shape), contiguous_strides(shape), -2 - index)
-        self.scratch.append(made)
-        return made
 
     def copied(self, source: Operand, target: Operand) -> None:
-        """Copy elements, to the target's type."""
+        """Add a copy of elements to the target, in the target's type."""
         self.steps.append(copy_step("copy", source, target, source.shape, source.strides, target.strides))
-
-    def program(self) -> KernelProgram:
-        """All steps."""
-        return KernelProgram(
-            tuple(self.steps), tuple((one.dtype, math.prod(one.shape)) for one in self.scratch)
-        )
 
 
 def lower(request: KernelRequest) -> KernelProgram:
@@ -62,17 +47,17 @@ def lower(request: KernelRequest) -> KernelProgram:
     named = dict(zip(("q", "k", "v", "mask"), request.operands, strict=False)) | dict(
         zip(("out", "sums"), request.outputs, strict=True)
     )
-    steps = _AttentionBuilder(request.profile, len(request.operands) + len(request.outputs))
+    steps = _AttentionBuilder(request.profile, Scratch.of(request))
     sums = named["sums"]
     if not is_dense(sums):
-        named["sums"] = steps.fresh(sums.dtype, sums.shape)
+        named["sums"] = steps.scratch.take(sums.dtype, sums.shape)
     if not request.profile.capabilities.workgroups:
         _on_cpu(steps, "forward", named, request.attributes)
     else:
         _on_gpu(steps, "forward", named, request.attributes)
     if named["sums"] is not sums:
         steps.copied(named["sums"], sums)
-    return steps.program()
+    return steps.scratch.program(steps.steps)
 
 
 def lower_backward(request: KernelRequest) -> KernelProgram:
@@ -81,16 +66,16 @@ def lower_backward(request: KernelRequest) -> KernelProgram:
     named = dict(zip(names, request.operands, strict=False)) | dict(
         zip(("dq", "dk", "dv"), request.outputs, strict=True)
     )
-    steps = _AttentionBuilder(request.profile, len(request.operands) + len(request.outputs))
+    steps = _AttentionBuilder(request.profile, Scratch.of(request))
     sums = named["sums"]
-    named["stats"] = steps.fresh(sums.dtype, (*sums.shape[:3], 3))
+    named["stats"] = steps.scratch.take(sums.dtype, (*sums.shape[:3], 3))
     _stats(steps, named)
     if not request.profile.capabilities.workgroups:
         _on_cpu(steps, "backward", named, request.attributes)
     else:
         _on_gpu(steps, "query", named, request.attributes)
         _on_gpu(steps, "key", named, request.attributes)
-    return steps.program()
+    return steps.scratch.program(steps.steps)
 
 
 def _stats(steps: _AttentionBuilder, named: dict[str, Operand]) -> None:
@@ -184,7 +169,7 @@ def _ready(steps: _AttentionBuilder, operand: Operand) -> Operand:
     """Return the operand, or a dense copy where the CPU's kernel cannot read it."""
     if operand.dtype.bits >= 32 and _in_rows(operand):
         return operand
-    dense = steps.fresh(operand.dtype.compute, operand.shape)
+    dense = steps.scratch.take(operand.dtype.compute, operand.shape)
     steps.copied(operand, dense)
     return dense
 
@@ -201,10 +186,10 @@ def _on_cpu(
         output = named[name]
         if len(of_buffer(name)) > 1 and (output.dtype.bits < 32 or not _in_rows(output)):
             narrow[name] = output
-            named[name] = steps.fresh(output.dtype.compute, output.shape)
+            named[name] = steps.scratch.take(output.dtype.compute, output.shape)
     mask = named.get("mask")
     if mask is not None and mask.dtype.kind == "float" and mask.dtype.bits < 32:
-        named["mask"] = steps.fresh(mask.dtype.compute, mask.shape)
+        named["mask"] = steps.scratch.take(mask.dtype.compute, mask.shape)
         steps.copied(mask, named["mask"])
     (batch, length, heads, size), (_, keys, shared, _) = named["q"].shape, named["k"].shape
     blocks = -(-length // CPU_ROWS)
@@ -217,10 +202,10 @@ def _on_cpu(
     if pieces > 1:
         for name in ("dk", "dv"):
             parts[name] = named[name]
-            whole = steps.fresh(named[name].dtype, (pieces, *named[name].shape))
+            whole = steps.scratch.take(named[name].dtype, (pieces, *named[name].shape))
             named[name] = replace(whole, shape=whole.shape[1:], strides=whole.strides[1:])
     jobs = min(units, JOBS)
-    tiles = steps.fresh(named["q"].dtype, (jobs * room,))
+    tiles = steps.scratch.take(named["q"].dtype, (jobs * room,))
     unit = mask is not None and mask.shape[3] > 1 and named["mask"].strides[3] == 1
     options: dict[str, int | str | bool] = {"unit": unit}
     numbers = [size, named["v"].shape[3], jobs, room, pieces]

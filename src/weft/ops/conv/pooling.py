@@ -18,11 +18,11 @@ from weft.expr import Expr, call, const, where
 from weft.expr.node import INDEX
 from weft.kernels import Builder, KernelProgram, KernelStep, Operand
 from weft.ops.conv.window_sums import is_unrolled_by_phase, readers, summed, unrolled_by_phase
-from weft.ops.registry.geometry import contiguous_strides
 from weft.ops.registry.interpreters import bind
 from weft.ops.registry.rules import EXAMPLES
 from weft.ops.registry.spec import Gradient, KernelRequest, TensorType
 from weft.ops.registry.table import declare, lookup
+from weft.ops.registry.temporaries import Scratch
 from weft.ops.views.windows import Bins, Window, every, window_of
 
 WRITTEN_OUT = 9
@@ -114,9 +114,9 @@ def _lower_max(request: KernelRequest) -> KernelProgram:
             "lanes" in request.profile.features
             and request.profile.itemsize(x.dtype) * math.prod(x.shape) <= PADDED
         ):
-            pad, padded = with_padding(x, window, _lowest(x.dtype, 8 * request.profile.itemsize(x.dtype)), 3)
-            pool = _unrolled(padded, values, places, window)
-            return KernelProgram((pad, pool), ((x.dtype, math.prod(padded.shape)),))
+            scratch, lowest = Scratch.of(request), _lowest(x.dtype, 8 * request.profile.itemsize(x.dtype))
+            pad, padded = with_padding(x, window, lowest, scratch)
+            return scratch.program((pad, _unrolled(padded, values, places, window)))
     wide = x.dtype.compute
     lowest = _lowest(wide, 8 * request.profile.itemsize(wide))
     builder = Builder("max_pool")
@@ -131,8 +131,8 @@ def _lower_max(request: KernelRequest) -> KernelProgram:
     return KernelProgram((builder.finish(),))
 
 
-def with_padding(x: Operand, window: Window, other: float, index: int) -> tuple[KernelStep, Operand]:
-    """Copy images to padded images that contain all windows; return the kernel's call and the copy, value ``index``."""
+def with_padding(x: Operand, window: Window, other: float, scratch: Scratch) -> tuple[KernelStep, Operand]:
+    """Copy images to padded images that contain all windows; return the kernel's call and the padded images."""
     needed = [
         (out - 1) * step + gap * (taps - 1) + 1
         for out, step, gap, taps in zip(
@@ -144,7 +144,7 @@ def with_padding(x: Operand, window: Window, other: float, index: int) -> tuple[
         for least, n, (before, _) in zip(needed, window.size, window.padding, strict=True)
     ]
     shape = (*x.shape[:2], *size)
-    padded = Operand(index, x.dtype, shape, contiguous_strides(shape), -2 - index)
+    padded = scratch.take(x.dtype, shape)
     builder = Builder("max_pool_padding")
     n, c, *points = builder.axes(shape)
     inner, inside = [], []

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
-from weft.dtypes import DType
 from weft.expr import Expr, cast, const, where
 from weft.expr.node import INDEX
 from weft.kernels import Builder, KernelProgram, KernelStep, Operand
@@ -28,6 +27,7 @@ from weft.ops.registry.interpreters import bind
 from weft.ops.registry.rules import EXAMPLES
 from weft.ops.registry.spec import Gradient, KernelRequest, TensorType
 from weft.ops.registry.table import declare
+from weft.ops.registry.temporaries import Scratch
 from weft.ops.views.windows import Bins, Window, window_of
 
 MEANS = WINDOW | {"include_padding": bool, "divisor": int}
@@ -105,13 +105,11 @@ def _span(builder: Builder, window: Window, axis: int, out: Expr, include_paddin
 
 def _unrolled(x: Operand, target: Operand, window: Window, attributes: dict[str, Any]) -> KernelProgram:
     """Return the unrolled kernel, over padded images where windows reach outside of the image."""
-    steps: list[KernelStep] = []
-    temporaries: list[tuple[DType, int]] = []
+    scratch, steps = Scratch(2), list[KernelStep]()
     shifts = [0] * len(window.size)
     if not window.is_inside:
-        pad, x = with_padding(x, window, 0, 2)
+        pad, x = with_padding(x, window, 0, scratch)
         steps.append(pad)
-        temporaries.append((x.dtype, math.prod(x.shape)))
         shifts = [before for before, _ in window.padding]
     builder = Builder("avg_pool_taps")
     n, c, *outs = builder.axes(target.shape)
@@ -126,7 +124,7 @@ def _unrolled(x: Operand, target: Operand, window: Window, attributes: dict[str,
         total = value if total is None else total + value
     assert total is not None, "a window has an element"
     builder.store(target, [n, c, *outs], _share(builder, window, outs, attributes, total))
-    return KernelProgram((*steps, builder.finish()), tuple(temporaries))
+    return scratch.program((*steps, builder.finish()))
 
 
 def _lower_average(request: KernelRequest) -> KernelProgram:

@@ -22,11 +22,11 @@ from weft.ops.conv.resampling_taps import CUBIC, MODES, Taps, axis_taps, limited
 from weft.ops.registry import arguments
 from weft.ops.registry.annotations import Tensor
 from weft.ops.registry.functions import function
-from weft.ops.registry.geometry import contiguous_strides
 from weft.ops.registry.interpreters import bind
 from weft.ops.registry.rules import EXAMPLES
 from weft.ops.registry.spec import Gradient, KernelRequest, TensorType
 from weft.ops.registry.table import declare
+from weft.ops.registry.temporaries import Scratch
 from weft.ops.views.windows import tuple_of
 
 
@@ -69,11 +69,12 @@ def _by_rows(x: Operand, target: Operand, attributes: dict[str, Any]) -> KernelP
     """
     last = len(x.shape) - 3
     size, out = x.shape[-1], target.shape[-1]
-    first, part = _temporary(2, dtypes.int32, (out,)), _temporary(3, x.dtype.compute, (out,))
-    steps, made = [_table_of_taps(first, part, size, attributes, x.dtype)], [first, part]
+    scratch = Scratch(2)
+    first, part = scratch.take(dtypes.int32, (out,)), scratch.take(x.dtype.compute, (out,))
+    steps = [_table_of_taps(first, part, size, attributes, x.dtype)]
     source = x
     if last and size <= 2 * out:
-        source = _temporary(4, x.dtype.compute, (*target.shape[:-1], size))
+        source = scratch.take(x.dtype.compute, (*target.shape[:-1], size))
         builder = Builder("resample_rows")
         n, c, *outs, column = builder.axes(source.shape)
         taps = [
@@ -84,7 +85,6 @@ def _by_rows(x: Operand, target: Operand, attributes: dict[str, Any]) -> KernelP
             source, [n, c, *outs, column], _weighted_sum(builder, x, [n, c], [*taps, [(column, None)]])
         )
         steps.append(builder.finish())
-        made.append(source)
     builder = Builder("resample_columns")
     n, c, *outs, column = builder.axes(target.shape)
     taps = [[(place, None)] for place in outs]
@@ -98,11 +98,7 @@ def _by_rows(x: Operand, target: Operand, attributes: dict[str, Any]) -> KernelP
     taps.append([(place, const(1.0, share.dtype) - share), (following, share)])
     builder.store(target, [n, c, *outs, column], _weighted_sum(builder, source, [n, c], taps))
     steps.append(builder.finish())
-    return KernelProgram(tuple(steps), tuple((each.dtype, math.prod(each.shape)) for each in made))
-
-
-def _temporary(index: int, dtype: DType, shape: tuple[int, ...]) -> Operand:
-    return Operand(index, dtype, shape, contiguous_strides(shape), -2 - index)
+    return scratch.program(steps)
 
 
 def _table_of_taps(
@@ -122,27 +118,21 @@ def _table_of_taps(
 def _lower_backward(request: KernelRequest) -> KernelProgram:
     """Reduce one dimension after another over the outputs that read a place, by tables of their weights."""
     grad, target = request.operands[0], request.outputs[0]
-    steps: list[KernelStep] = []
-    made: list[Operand] = []
-
-    def temporary(dtype: DType, shape: Sequence[int]) -> Operand:
-        made.append(_temporary(2 + len(made), dtype, tuple(shape)))
-        return made[-1]
-
-    tables = []
+    scratch, tables = Scratch.of(request), []
     for axis, size in enumerate(target.shape[2:]):
         readers = _readers(axis, request.attributes, grad.shape[2 + axis])
-        tables.append((temporary(dtypes.int32, (size,)), temporary(grad.dtype.compute, (readers, size))))
-    steps.append(_first_readers([first for first, _ in tables], request.attributes, grad))
+        first = scratch.take(dtypes.int32, (size,))
+        tables.append((first, scratch.take(grad.dtype.compute, (readers, size))))
+    steps = [_first_readers([first for first, _ in tables], request.attributes, grad)]
     steps.append(_reader_weights(tables, request.attributes, grad))
     current = grad
     for axis, (first, weights) in enumerate(tables):
         shape = (*target.shape[: 3 + axis], *grad.shape[3 + axis :])
         last = axis == len(tables) - 1
-        written = target if last else temporary(grad.dtype.compute, shape)
+        written = target if last else scratch.take(grad.dtype.compute, shape)
         steps.append(_along(axis, current, written, first, weights))
         current = written
-    return KernelProgram(tuple(steps), tuple((each.dtype, math.prod(each.shape)) for each in made))
+    return scratch.program(steps)
 
 
 def _first_readers(tables: Sequence[Operand], attributes: dict[str, Any], grad: Operand) -> KernelStep:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from weft.kernels import Operand
 from weft.ops.views.windows import Window, out_size
 
 
@@ -73,3 +74,20 @@ class Convolution:
             return (1, 1, 1, 1, 0, 1)
         sizes = (window.size, window.kernel, window.out, window.stride)
         return (*(size[0] for size in sizes), window.padding[0][0], window.dilation[0])
+
+
+ROLES = {"forward": (0, 1, 2), "input": (2, 1, 0), "weight": (1, 2, 0)}
+"""The positions of x, w and y among the operands and the target, by kind."""
+
+
+@dataclass(frozen=True)
+class ConvolutionTask:
+    """A convolution or one of its gradients over dense operands, for the tuned kernels.
+
+    ``kind`` is ``"forward"`` (x, w to y), ``"input"`` (y, w to x) or ``"weight"`` (y, x to w).
+    """
+
+    kind: str
+    operands: tuple[Operand, Operand]
+    target: Operand
+    sizes: Convolution

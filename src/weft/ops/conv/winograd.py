@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from weft import dtypes
 from weft.kernels import Argument, KernelStep, Library, Offset, Operand
 from weft.kernels.library.winograd import Filtering
-from weft.ops.conv.sizes import Convolution
+from weft.ops.conv.sizes import Convolution, ConvolutionTask
 from weft.ops.matmul.linear import matmul_step
-from weft.ops.registry.temporaries import temporary
+from weft.ops.registry.temporaries import Scratch
 
 Options = tuple[tuple[str, int | str | bool], ...]
 
@@ -125,38 +125,29 @@ def _cost(kind: str, tiles: Tiles, sizes: Convolution) -> float:
     return products * tiles.numbers
 
 
-def steps(
-    kind: str, ready: Sequence[Operand], target: Operand, sizes: Convolution, tiles: Tiles, free: int
-) -> tuple[list[KernelStep], list[Operand]]:
-    """The steps for ``"forward"`` (x, w to y), ``"input"`` (y, w to x) or ``"weight"`` (y, x to w)."""
-    return _WinogradBuilder(kind, ready, target, sizes, tiles, free).all()
+def steps(task: ConvolutionTask, tiles: Tiles, scratch: Scratch) -> list[KernelStep]:
+    """Return the steps of a convolution or of one of its gradients by Winograd's filtering."""
+    return _WinogradBuilder(task, tiles, scratch).steps()
 
 
 class _WinogradBuilder:
-    def __init__(
-        self,
-        kind: str,
-        ready: Sequence[Operand],
-        target: Operand,
-        sizes: Convolution,
-        tiles: Tiles,
-        free: int,
-    ) -> None:
-        self.kind, self.ready, self.target, self.sizes, self.tiles = kind, ready, target, sizes, tiles
-        self.dtype, self.free, self.channels = target.dtype, free, _channels(sizes)
+    """Builds the steps of a convolution in groups of ``images`` images."""
+
+    def __init__(self, task: ConvolutionTask, tiles: Tiles, scratch: Scratch) -> None:
+        self.kind, self.ready, self.target, self.tiles = task.kind, task.operands, task.target, tiles
+        self.sizes = sizes = task.sizes
+        self.dtype, self.scratch, self.channels = task.target.dtype, scratch, _channels(sizes)
         self.all_images = _images(sizes)
         count = tiles.rows * tiles.columns
         room = 4 * tiles.numbers * count * (_padded(self.channels) + _padded(sizes.o))
         self.images = max(1, min(self.all_images, TOGETHER // room))
         self.images = -(-self.all_images // -(-self.all_images // self.images))  # evenly
         self.count = self.images * count
-        self.made: list[Operand] = []
         self.pads = [before for before, _ in sizes.window.padding[-2:]]
 
-    def all(self) -> tuple[list[KernelStep], list[Operand]]:
-        """The steps, and the scratch values."""
-        steps = {"forward": self._forward, "input": self._input, "weight": self._weight}[self.kind]()
-        return steps, self.made
+    def steps(self) -> list[KernelStep]:
+        """Return the steps."""
+        return {"forward": self._forward, "input": self._input, "weight": self._weight}[self.kind]()
 
     def _forward(self) -> list[KernelStep]:
         x, w = self.ready
@@ -211,10 +202,8 @@ class _WinogradBuilder:
         room = _padded(channels)
         apart = lines * room + LANES
         shape = (self.tiles.numbers, lines, channels)
-        index = self.free + len(self.made)
-        whole = temporary(index, self.dtype, (self.tiles.numbers * apart,))
-        self.made.append(whole)
-        return Operand(index, self.dtype, shape, (apart, room, 1), whole.slot)
+        whole = self.scratch.take(self.dtype, (self.tiles.numbers * apart,))
+        return replace(whole, shape=shape, strides=(apart, room, 1))
 
     def _product(self, a: Operand, b: Operand, c: Operand, first: int) -> KernelStep:
         count = self._images_from(first) * self.tiles.rows * self.tiles.columns

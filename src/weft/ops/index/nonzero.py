@@ -61,7 +61,7 @@ def _lower_nonzero(request: KernelRequest) -> KernelProgram:
         builder.store(target, [row], here, (target.strides[0],), shift=place)
         rest = call("idiv", rest, bound)
     steps.append(builder.finish())
-    return KernelProgram(tuple(steps), tuple(scratch.taken))
+    return scratch.program(steps)
 
 
 _UNBATCHED = "how many elements are found differs between samples; use weft.where with three arguments"

@@ -144,10 +144,10 @@ def lower_put(
         fold = Library("ordered_fold", (accumulator,), (("combine", FOLDS.get(mode, mode)),))
         sizes = (points.count, points.width, Offset(target.index))
         steps.append(KernelStep(fold, (keys.index, parts.index, target.index), sizes))
-        return KernelProgram(tuple(steps), tuple(scratch.taken))
+        return scratch.program(steps)
     if points.count == 1:
         steps += _write_steps(name, Put(points, mode, keys, None, parts, target), scratch)
-        return KernelProgram(tuple(steps), tuple(scratch.taken))
+        return scratch.program(steps)
     places = math.prod(points.lead)
     if points.count < places // places_per_index(points.count):
         if mode == "replace":
@@ -155,7 +155,7 @@ def lower_put(
         else:
             parts, last = few_fold(steps, scratch, keys, parts, mode, profile)
         steps += _write_steps(name, Put(points, mode, keys, None, parts, target, last), scratch)
-        return KernelProgram(tuple(steps), tuple(scratch.taken))
+        return scratch.program(steps)
     table = scratch.take(dtypes.int64, (places,))
     steps.append(zero_step(table))
     if mode == "replace":
@@ -169,7 +169,7 @@ def lower_put(
         steps.append(_merge_step(name, put))
     else:
         steps += _write_steps(name, put, scratch)
-    return KernelProgram(tuple(steps), tuple(scratch.taken))
+    return scratch.program(steps)
 
 
 def places_per_index(count: int) -> int:

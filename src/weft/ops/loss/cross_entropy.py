@@ -11,15 +11,15 @@ from typing import Any
 
 from weft.expr import call, cast, const, where
 from weft.expr.node import INDEX
-from weft.kernels import Builder, KernelProgram, Operand, coalesce
+from weft.kernels import Builder, KernelProgram, coalesce
 from weft.ops.loss.nll import NLL, check_classes, target_class
 from weft.ops.make.creation import to_dtype
 from weft.ops.registry import sharing
-from weft.ops.registry.geometry import contiguous_strides
 from weft.ops.registry.interpreters import bind
 from weft.ops.registry.rules import EXAMPLES, UNFUSED
 from weft.ops.registry.spec import Gradient, KernelRequest, OpSpec, TensorType
 from weft.ops.registry.table import declare, lookup
+from weft.ops.registry.temporaries import Scratch
 
 
 def _infer(scores: TensorType, target: TensorType, *, ignore_index: int) -> tuple[TensorType, ...]:
@@ -157,13 +157,13 @@ def _lower_loss(request: KernelRequest) -> KernelProgram:
     _, target = request.operands
     loss, largest, total, count = request.outputs
     wide, number = largest.dtype, math.prod(target.shape)
-    shape, strides = target.shape, contiguous_strides(target.shape)
-    losses = Operand(6, wide, shape, strides, 6)
+    scratch = Scratch.of(request)
+    losses = scratch.take(wide, target.shape)
     attributes = {"ignore_index": request.attributes["ignore_index"]}
     (rows,) = _lower(request._replace(outputs=(losses, largest, total), attributes=attributes)).steps
     builder = Builder("cross_entropy_total")
     builder.axes(())
-    sizes, (loss_strides, target_strides) = coalesce(shape, [strides, target.strides])
+    sizes, (loss_strides, target_strides) = coalesce(target.shape, [losses.strides, target.strides])
     places = builder.reduce_axes(sizes)
     named = cast(builder.load(target, places, target_strides), INDEX)
     kept = call("ne", named, builder.integer("ignore", request.attributes["ignore_index"]))
@@ -172,7 +172,7 @@ def _lower_loss(request: KernelRequest) -> KernelProgram:
     builder.store(loss, [], summed / counted if request.attributes["mean"] else summed)
     builder.store(count, [], counted)
     cooperative = sharing.team(request.profile, 1, number, True) if len(sizes) == 1 else 0
-    return KernelProgram((rows, builder.finish(cooperative=cooperative)), ((wide, number),))
+    return scratch.program((rows, builder.finish(cooperative=cooperative)))
 
 
 def _run_loss(scores: Any, target: Any, *, ignore_index: int, mean: bool) -> tuple[Any, ...]:

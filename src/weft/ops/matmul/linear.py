@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from weft.dtypes import DType, bfloat16, float16, from_numpy
+from weft.dtypes import bfloat16, float16, from_numpy
 from weft.errors import DTypeError, ShapeError, mistake
 from weft.expr import cast
 from weft.kernels import Builder, KernelProgram, KernelStep, Operand, coalesce
@@ -18,11 +18,12 @@ from weft.ops.reduce.checked_sums import checked_total, is_short
 from weft.ops.registry import arguments
 from weft.ops.registry.annotations import Tensor
 from weft.ops.registry.functions import function
-from weft.ops.registry.geometry import broadcast_shapes, contiguous_strides
+from weft.ops.registry.geometry import broadcast_shapes
 from weft.ops.registry.interpreters import bind, untouched
 from weft.ops.registry.rules import UNFUSED, Rules
 from weft.ops.registry.spec import Gradient, KernelRequest, OpSpec, TensorType
 from weft.ops.registry.table import declare, lookup
+from weft.ops.registry.temporaries import Scratch
 from weft.ops.views.ops import copy_step
 from weft.target import TargetProfile
 
@@ -126,56 +127,47 @@ def matmul_program(
         found = None if tiny else _two_batches(a, b, c, first_temporary)
         if found is None:
             return KernelProgram((derived_matmul(a, b, c),))
-        return _after_copies(a, b, c, *found, profile, first_temporary)
+        return _after_copies(a, b, c, *found, profile)
     half, narrow = a.dtype.bits < 32, c.dtype.bits < 32
     if "blas" not in profile.features or (
         (half and math.prod(c.shape) * a.shape[-1] <= HALF_ALONE) or not (narrow or _blas_ready(c))
     ):
         return KernelProgram((derived_matmul(a, b, c),))
-    steps: list[KernelStep] = []
-    temporaries: list[tuple[DType, int]] = []
-    ready: list[Operand] = []
-
-    def temporary(like: Operand) -> Operand:
-        index = first_temporary + len(temporaries)
-        temporaries.append((like.dtype.compute, math.prod(like.shape)))
-        return Operand(index, like.dtype.compute, like.shape, contiguous_strides(like.shape), -2 - index)
-
+    scratch, steps, ready = Scratch(first_temporary), list[KernelStep](), list[Operand]()
     for operand in (a, b):
         if half or not _blas_ready(operand):
-            dense = temporary(operand)
+            dense = scratch.take(operand.dtype.compute, operand.shape)
             steps.append(copy_step("copy", operand, dense, operand.shape, operand.strides, dense.strides))
             operand = dense
         ready.append(operand)
-    target = temporary(c) if narrow else c
+    target = scratch.take(c.dtype.compute, c.shape) if narrow else c
     steps.append(matmul_step(ready[0], ready[1], target) or derived_matmul(ready[0], ready[1], target))
     if narrow:
         steps.append(copy_step("copy", target, c, c.shape, target.strides, c.strides))
-    return KernelProgram(tuple(steps), tuple(temporaries))
+    return scratch.program(steps)
 
 
 def _two_batches(
     a: Operand, b: Operand, c: Operand, free: int
-) -> tuple[ProductLayout, dict[int, Operand]] | None:
+) -> tuple[ProductLayout, dict[int, Operand], Scratch] | None:
     """Return a product's layout over two batch dimensions, and the dense copies of operands that it needs.
 
     As few operands as possible are copied. ``None`` where the result's own strides do not coalesce.
     """
     for copied in ((), (0,), (1,), (0, 1)):
-        dense: dict[int, Operand] = {}
+        scratch, dense = Scratch(free), dict[int, Operand]()
         for at in copied:
-            operand, index = (a, b)[at], free + len(dense)
-            shape = (*c.shape[:-2], *operand.shape[-2:])
-            dense[at] = Operand(index, operand.dtype, shape, contiguous_strides(shape), -2 - index)
+            operand = (a, b)[at]
+            dense[at] = scratch.take(operand.dtype, (*c.shape[:-2], *operand.shape[-2:]))
         layout = matmul_layout(dense.get(0, a), dense.get(1, b), c)
         if layout is not None:
-            return layout, dense
+            return layout, dense, scratch
     return None
 
 
 def _after_copies(
-    a: Operand, b: Operand, c: Operand, layout: ProductLayout, dense: dict[int, Operand], profile: TargetProfile,
-    free: int,
+    a: Operand, b: Operand, c: Operand, layout: ProductLayout, dense: dict[int, Operand], scratch: Scratch,
+    profile: TargetProfile,
 ) -> KernelProgram:  # fmt: skip
     """Return a product whose ``dense`` operands are first copied, broadcast over the whole batch."""
     steps = []
@@ -183,9 +175,8 @@ def _after_copies(
         operand = (a, b)[at]
         strides = (*_batch_strides(operand, c.shape[:-2]), *operand.strides[-2:])
         steps.append(copy_step("copy", operand, target, target.shape, strides, target.strides))
-    product = gpu_program(dense.get(0, a), dense.get(1, b), c, layout, profile, free + len(dense))
-    copies = tuple((value.dtype, math.prod(value.shape)) for value in dense.values())
-    return KernelProgram((*steps, *product.steps), (*copies, *product.temporaries))
+    product = gpu_program(dense.get(0, a), dense.get(1, b), c, layout, profile, scratch.free)
+    return KernelProgram((*steps, *product.steps), (*scratch.taken, *product.temporaries))
 
 
 def _lower(request: KernelRequest) -> KernelProgram:

@@ -14,6 +14,7 @@ from weft.kernels import Argument, Builder, KernelProgram, KernelStep, Library, 
 from weft.ops.registry import sharing
 from weft.ops.registry.geometry import contiguous_strides
 from weft.ops.registry.machines import STAGE, Machine, fitting, machine
+from weft.ops.registry.temporaries import Scratch
 from weft.target import TargetProfile
 
 SHORT = 512
@@ -155,13 +156,14 @@ def gpu_program(
         )
     shape = (splits, *layout.batch, layout.m, layout.n)
     accumulator = c.dtype.compute
-    pieces = Operand(first_temporary, accumulator, shape, contiguous_strides(shape), -2 - first_temporary)
+    scratch = Scratch(first_temporary)
+    pieces = scratch.take(accumulator, shape)
     cut = replace(layout, c=pieces.strides[1:])
     wide = piece(layout.k, splits) < LONG and cut.rows_in_fours(pieces)
     whole = cut.step(a, b, pieces, (*options, ("c", wide), ("split", True)))
     first = replace(whole, arguments=(*whole.arguments, splits, piece(layout.k, splits), pieces.strides[0]))
     target = Operand(c.index, c.dtype, shape[1:], layout.c, c.slot, c.aligned)
-    return KernelProgram((first, sum_pieces(pieces, target)), ((accumulator, math.prod(shape)),))
+    return scratch.program((first, sum_pieces(pieces, target)))
 
 
 def sum_pieces(pieces: Operand, target: Operand) -> KernelStep:
@@ -238,7 +240,8 @@ def _derived_matvec(
         builder.store(y, [i], builder.reduce("sum", product))
         return KernelProgram((builder.finish(1, sharing.team(profile, rows, depth, neighbours)),))
     shape = (cut.count, rows)
-    pieces = Operand(free, accumulator, shape, (rows, 1), -2 - free)
+    scratch = Scratch(free)
+    pieces = scratch.take(accumulator, shape)
     number, i = builder.axes(shape)
     (r,) = builder.reduce_axes((cut.length,))
     at = number * builder.integer("length", cut.length) + r
@@ -246,4 +249,4 @@ def _derived_matvec(
     product = builder.load(matrix, [i, at], None, valid) * builder.load(vector, [at], None, valid)
     builder.store(pieces, [number, i], builder.reduce("sum", product))
     first = builder.finish(1, sharing.team(profile, rows * cut.count, cut.length, neighbours))
-    return KernelProgram((first, sum_pieces(pieces, y)), ((accumulator, math.prod(shape)),))
+    return scratch.program((first, sum_pieces(pieces, y)))

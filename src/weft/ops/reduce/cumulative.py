@@ -87,7 +87,7 @@ def scan_program(
         steps = [_step(kind, sources, targets, rows, {})]
     else:
         steps = _wgsl_steps(kind, sources, targets, rows, profile, scratch)
-    return KernelProgram((*before, *steps, *after), tuple(scratch.taken))
+    return scratch.program((*before, *steps, *after))
 
 
 def _copied(operand: Operand, scratch: Scratch, steps: list[KernelStep], is_source: bool) -> Operand:

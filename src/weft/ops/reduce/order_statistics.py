@@ -57,7 +57,7 @@ def _lower_topk(request: KernelRequest) -> KernelProgram:
     place = builder.load(order, axes)
     builder.store(values, axes, builder.load(dense, [*axes[:-1], place]))
     builder.store(places, axes, place)
-    return KernelProgram((*steps, builder.finish()), tuple(scratch.taken))
+    return scratch.program((*steps, builder.finish()))
 
 
 def _gradient_topk(context: Gradient, grad: Any, _: Any) -> list[Any]:

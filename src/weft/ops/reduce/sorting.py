@@ -148,7 +148,7 @@ def _lower_sort(request: KernelRequest) -> KernelProgram:
     place = builder.load(order, axes)
     builder.store(values, axes, builder.load(dense, [*axes[:-1], place]))
     builder.store(places, axes, place)
-    return KernelProgram((*steps, *found, builder.finish()), tuple(scratch.taken))
+    return scratch.program((*steps, *found, builder.finish()))
 
 
 def _gradient_sort(context: Gradient, grad: Any, _: Any) -> list[Any]:

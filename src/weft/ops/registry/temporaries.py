@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from weft.dtypes import DType
-from weft.kernels import Operand
+from weft.kernels import KernelProgram, KernelStep, Operand
 from weft.ops.registry.geometry import Geometry, contiguous_strides
 from weft.ops.registry.spec import KernelRequest
 
@@ -32,8 +33,17 @@ class Scratch:
         """Return an allocator of temporaries that follow the operands and outputs of a request."""
         return cls(len(request.operands) + len(request.outputs))
 
+    @property
+    def free(self) -> int:
+        """The number of the next temporary."""
+        return self.first + len(self.taken)
+
     def take(self, dtype: DType, shape: tuple[int, ...]) -> Operand:
         """Return a new contiguous temporary."""
-        index = self.first + len(self.taken)
+        operand = temporary(self.free, dtype, shape)
         self.taken.append((dtype, math.prod(shape)))
-        return temporary(index, dtype, shape)
+        return operand
+
+    def program(self, steps: Iterable[KernelStep]) -> KernelProgram:
+        """Return the program of steps that use these temporaries."""
+        return KernelProgram(tuple(steps), tuple(self.taken))
