@@ -10,7 +10,7 @@ import pytest
 
 import weft as wf
 from weft.compiler import slow, trace
-from weft.compiler.loops import written_out
+from weft.compiler.unrolled import unrolled_loop
 
 pytestmark = pytest.mark.cpu
 
@@ -46,7 +46,7 @@ def test_the_loop_is_named_and_not_the_backward_pass(kind: Any) -> None:
         loss = (state[0] if kind is wf.nn.LSTMCell else state).square().mean()
         return wf.autograd.grad(loss, list(cell.parameters()))
 
-    found = written_out(trace(train, x).graph)
+    found = unrolled_loop(trace(train, x).graph)
     line = train.__code__.co_firstlineno + 4
     assert found is not None
     assert found.lines == f"line test_slow.py:{line}"
@@ -75,7 +75,7 @@ def test_layers_and_optimizers_are_no_loops() -> None:
         optimizer.step()
         return loss
 
-    assert written_out(trace(train, wf.ones(3, 4, device="cpu")).graph) is None
+    assert unrolled_loop(trace(train, wf.ones(3, 4, device="cpu")).graph) is None
 
 
 def shared_line(x: Any) -> Any:
@@ -89,7 +89,7 @@ def test_a_line_that_is_reached_from_different_places_is_no_loop() -> None:
             assert x.shape[0] == width + 1
         return x
 
-    assert written_out(trace(run, wf.ones(3, device="cpu")).graph) is None
+    assert unrolled_loop(trace(run, wf.ones(3, device="cpu")).graph) is None
 
 
 def test_a_slow_compilation_is_announced_once(

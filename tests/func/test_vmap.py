@@ -332,7 +332,7 @@ def test_mistakes() -> None:
         vmap(add, in_dims="rows")(x, x)
     with pytest.raises(ArgumentError, match="at least one dimension that is not None"):
         vmap(add, in_dims=None)(x, x)
-    with pytest.raises(ShapeError, match="3 in argument 0, 4 in argument 1, expected one size for all"):
+    with pytest.raises(ShapeError, match="3 in argument 0, 4 in argument 1, expected one common size"):
         vmap(add)(x, y)
     with pytest.raises(
         IndexOutOfRangeError, match="in_dims of argument 1 is 2, expected a dimension of a tensor of 2"

@@ -19,7 +19,7 @@ from weft.errors import UnsupportedError
 from weft.graph import Graph
 from weft.graph.pipeline import lower_graph
 from weft.graph.plan.arenas import ROOMY, ArenaLayout, Run, arrange
-from weft.graph.plan.bindings import accessed
+from weft.graph.plan.bindings import with_access_modes
 from weft.graph.plan.planning import Planning
 from weft.plan import Dispatch, Place, Plan
 from weft.target import Binding, KernelSpec, TargetProfile
@@ -221,7 +221,7 @@ def test_only_what_a_kernel_writes_widens_what_it_reads() -> None:
 
     def bound(*spaces: tuple[Any, int], tuned: bool = True) -> tuple[list[str], int]:
         places = [Place(space, index, 256 * at, 64) for at, (space, index) in enumerate(spaces)]
-        made = accessed(spec, places, tuned)
+        made = with_access_modes(spec, places, tuned)
         return [source.access for source in made.inputs], made.source.count("read_write")
 
     arena, other, state, given_, out_ = ("arena", 0), ("arena", 1), ("state", 3), ("input", 0), ("output", 0)

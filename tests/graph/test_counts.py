@@ -142,7 +142,7 @@ def test_an_optimizer_updates_all_parameters_in_one(optimizer: Callable[..., Any
     assert sum("adam_step" in call.ops for call in lowered.calls) == 1
 
 
-def side_by_side(sizes: list[int], numbers: Sequence[int]) -> dict[int, tuple[int, int]]:
+def fuse_horizontally(sizes: list[int], numbers: Sequence[int]) -> dict[int, tuple[int, int]]:
     """States one after the other in one buffer."""
     ends = list(accumulate(-(-sizes[number] // 256) * 256 for number in numbers))
     return {number: (0, end) for number, end in zip(numbers, [0, *ends], strict=False)}
@@ -165,7 +165,7 @@ def test_forty_parameters_are_updated_in_two(kind: str, optimizer: Callable[...,
 
     traced, profile = trace(step, wf.randn(4, 8)), PROFILES[kind]
     sizes = [state._data.storage.size for state in traced.states]
-    plan = compile_graph(traced.graph, profile, lambda numbers: side_by_side(sizes, numbers))
+    plan = compile_graph(traced.graph, profile, lambda numbers: fuse_horizontally(sizes, numbers))
     updates = [dispatch for dispatch in plan.dispatches() if "adam_step" in dispatch.spec.name]
     assert 1 <= len(updates) <= 2
     most = profile.limits["max-storage-buffers-per-shader-stage"]

@@ -14,7 +14,7 @@ from weft.compiler.trace import record
 from weft.errors import UnsupportedError
 from weft.graph import Graph, interpret
 from weft.graph.grad.absent import without
-from weft.graph.grad.partition import _costs, _cut, _Parts, repeatable, saved_bytes, split
+from weft.graph.grad.partition import _costs, _cut, _JointGraph, repeatable, saved_bytes, split
 from weft.tensors.tensor import Tensor
 
 
@@ -108,9 +108,9 @@ def wide(x, y):
 
 def test_no_smaller_set_of_values_would_do() -> None:
     graph, seeds, results = joint(wide, tensor(4, 4), tensor(4, 4, seed=1))
-    parts = _Parts(graph, len(graph.inputs) - seeds, results)
+    parts = _JointGraph(graph, len(graph.inputs) - seeds, results)
     chosen = _cut(parts, ())
-    every = {var.id: var for var in parts.in_order() if var.id not in parts.late}
+    every = {var.id: var for var in parts.in_order() if var.id not in parts.dependent}
 
     def enough(saved) -> bool:
         """Whether all that the gradients read can be had from some values."""
@@ -121,7 +121,7 @@ def test_no_smaller_set_of_values_would_do() -> None:
                 continue
             seen.add(var.id)
             node = parts.remaker.get(var.id)
-            if node is None or not parts.again(node):
+            if node is None or not parts.may_recompute(node):
                 return False
             stack += [source for source in node.inputs if hasattr(source, "id")]
         return True

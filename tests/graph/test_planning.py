@@ -78,7 +78,7 @@ def over(function: Callable[..., Any]) -> dict[str, str]:
     """What lies over what in the plan of a function of a 64 x 64 matrix."""
     planning = Planning(lower_graph(trace(function, wf.ones(64, 64, device="cpu")).graph, CPU), CPU)
     planning.plan()
-    return planning.over
+    return planning.overwrites
 
 
 def test_only_what_is_read_at_its_own_place_is_written_over() -> None:

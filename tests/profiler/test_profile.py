@@ -152,7 +152,7 @@ def test_a_leak_is_named_by_its_line() -> None:
     assert "no memory" in report.table()
     cache.append(wf.ones(100, device="cpu"))  # after the block nothing is noted
     assert report.sites() == []
-    with wf.profiler.leaks(), pytest.raises(errors.UnsupportedError, match="another report is running"):
+    with wf.profiler.leaks(), pytest.raises(errors.UnsupportedError, match="another report is active"):
         wf.profiler.leaks().__enter__()
 
 

@@ -51,7 +51,7 @@ def refuse_kept(name: str, tensors: Sequence[Tensor]) -> None:
         where = _holder(tensor, [tensors])
         if where:
             raise UnsupportedError(
-                f"{name}: a tensor {tensor.dtype.name}{list(tensor.shape)} is made in the jitted function, "
+                f"{name}: a tensor {tensor.dtype.name}{list(tensor.shape)} is created in the jitted function, "
                 f"written in place and kept in {where}, expected a tensor that exists before the call; create it there"
             )
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from weft.autograd.mode import no_grad
-from weft.compiler.collecting import rare_collections
+from weft.compiler.garbage import rare_collections
 from weft.compiler.slow import announced
 from weft.devices.base import Device, PreparedPlan, Storage
 from weft.devices.replay import MovedError
@@ -78,7 +78,7 @@ def run_interpreted(graph: Graph, inputs: Sequence[Tensor], states: Sequence[Ten
     """Interpret a graph, write the changed states, and return the outputs, each in memory of its own."""
     with no_grad():
         outputs, finals = interpret(graph, inputs, states)
-        results = _own(outputs, [*inputs, *states])
+        results = _in_own_memory(outputs, [*inputs, *states])
         aliases = {tensor._data.alias for tensor in states}
         changed = [
             (state, final.clone() if final._data.alias in aliases else final)
@@ -91,7 +91,7 @@ def run_interpreted(graph: Graph, inputs: Sequence[Tensor], states: Sequence[Ten
     return results
 
 
-def _own(outputs: Sequence[Any], others: Sequence[Tensor]) -> list[Any]:
+def _in_own_memory(outputs: Sequence[Any], others: Sequence[Tensor]) -> list[Any]:
     """Return the outputs; outputs that are views or share memory with ``others`` or each other are copied."""
     shared = {tensor._data.alias for tensor in others}
     results = []
@@ -116,7 +116,7 @@ class Planned:
 
     def __init__(self, lowered: Lowered, device: Device, states: Sequence[Storage]) -> None:
         self._device = device
-        self._own = len(states)
+        self._in_own_memory = len(states)
         self._lowered = lowered
         self._settled = False
         self.replay: PreparedPlan | None = None
@@ -135,7 +135,7 @@ class Planned:
     def _plan(self, states: Sequence[Storage]) -> PreparedPlan:
         def gather(numbers: Sequence[int]) -> dict[int, tuple[int, int]]:
             wanted = {
-                at: states[at] for at in numbers if at < self._own
+                at: states[at] for at in numbers if at < self._in_own_memory
             }  # donated arguments, which follow the states, are other storages in every run
             with self._device.lock:
                 return self._gather(wanted)

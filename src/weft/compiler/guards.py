@@ -79,7 +79,7 @@ class Notes(Tape):
         if op.gradient is not None and self.recording and not used.is_leaf:
             raise UnsupportedError(
                 f"{op.name}: a tensor {tensor.shape} that was computed outside of the traced function has a history, "
-                f"expected one without: gradients do not leave the function; detach() it, or compute it inside"
+                f"expected no history, since gradients do not leave the function; detach() it, or compute it inside"
             )
         self.tensors[id(tensor)] = tensor
         self._histories.append((tensor, tensor._edge, tensor._generation))

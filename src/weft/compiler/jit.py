@@ -17,8 +17,8 @@ from typing import Any
 from weft import devices
 from weft.autograd.mode import is_enabled
 from weft.compiler.binding import Bindable
-from weft.compiler.collecting import rare_collections
 from weft.compiler.derived import DerivedProgram
+from weft.compiler.garbage import rare_collections
 from weft.compiler.guards import NumberTensor
 from weft.compiler.plans.compiled import CompiledPlan, plan_of
 from weft.compiler.plans.names import state_names

@@ -67,14 +67,14 @@ class ScriptModule(Module):
     """A class without instances, for ``isinstance`` tests of programs that use TorchScript."""
 
     def __init__(self) -> None:
-        refused("jit.ScriptModule", "modules stay Python; derive from weft.nn.Module")()
+        refused("jit.ScriptModule", "modules are Python classes; derive from weft.nn.Module")()
 
 
 class ScriptFunction:
     """A class without instances, for ``isinstance`` tests of programs that use TorchScript."""
 
     def __init__(self, *_: Any) -> None:
-        refused("jit.ScriptFunction", "functions stay Python")()
+        refused("jit.ScriptFunction", "functions are not scripted")()
 
 
 _FILES = "weft writes no TorchScript; save parameters with weft.save, a compiled call with weft.jit(f).plan(…).save"
@@ -84,7 +84,7 @@ NAMES: dict[str, Any] = {
     "ScriptModule": ScriptModule, "annotate": annotate, "export": export, "ignore": ignore, "interface": interface,
     "is_scripting": is_scripting, "is_tracing": is_tracing, "script": script, "script_if_tracing": script_if_tracing,
     "unused": unused,
-    "freeze": refused("jit.freeze", "modules stay Python; compile one with weft.compile(module)"),
+    "freeze": refused("jit.freeze", "modules are not scripted; compile the module with weft.compile(module)"),
     "load": refused("jit.load", _FILES),
     "optimize_for_inference": refused("jit.optimize_for_inference", "compile the module with weft.compile(module)"),
     "save": refused("jit.save", _FILES),

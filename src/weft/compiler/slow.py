@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from weft.compiler.loops import written_out
+from weft.compiler.unrolled import unrolled_loop
 from weft.graph import Graph
 
 LOG = logging.getLogger("weft.compiler")
@@ -35,7 +35,7 @@ def announced(graph: Graph) -> Iterator[None]:
 def description(graph: Graph) -> str:
     """Return the size of a graph in words, and the lines of an unrolled loop in it, with the advice to use ``scan``."""
     text = f"still compiling a program of {len(graph.nodes):,} operations"
-    loop = written_out(graph)
+    loop = unrolled_loop(graph)
     if loop is not None:
         where = f" at the {loop.lines}" if loop.lines else ""
         text += (

@@ -122,7 +122,7 @@ class Inputs:
         if len(sizes) > 1:
             (first, place), (second, second_place) = sizes.items()
             given = f"{first} in {place} and {second} in {second_place}"
-            raise ShapeError(mistake(where, "the size that is None", given, "one size for all of a call"))
+            raise ShapeError(mistake(where, "the size that is None", given, "one common size"))
         return found
 
     def _converted(self, where: str, name: str, value: Any) -> Tensor:

@@ -16,7 +16,7 @@ from weft.autograd.mode import is_enabled
 from weft.autograd.node import Accumulator, Barrier, Edge, keeper
 from weft.autograd.operands import edge_of
 from weft.autograd.tape import Tape
-from weft.control.outside import Effect, Found, effect_of, generator_of
+from weft.control.effects import Effect, Found, effect_of, generator_of
 from weft.errors import UnsupportedError, mistake
 from weft.graph import Graph, Tracer, Tracing, Var
 from weft.graph.tracing import Cell

@@ -11,7 +11,7 @@ from typing import Any
 
 from weft.control.adjoint import cond_gradient
 from weft.control.body import run_by_nodes, trace_bodies, type_of, types_of
-from weft.control.outside import fold_generators, write_back
+from weft.control.effects import fold_generators, write_back
 from weft.control.values import as_now, held, predicate, shown, tensors
 from weft.errors import ArgumentTypeError, ShapeError, mistake
 from weft.graph import Graph, interpret
@@ -51,7 +51,7 @@ def cond(
             raise ArgumentTypeError(mistake("cond", name, f"a {type(function).__name__}", "a function"))
     if not isinstance(operands, tuple | list):
         raise ArgumentTypeError(
-            mistake("cond", "operands", f"a {type(operands).__name__}", "a tuple of what the functions take")
+            mistake("cond", "operands", f"a {type(operands).__name__}", "a tuple of the functions' arguments")
         )
     if isinstance(pred, bool):
         return (true_fn if pred else false_fn)(*operands)

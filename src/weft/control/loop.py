@@ -15,7 +15,7 @@ from weft.autograd.mode import is_grad_enabled
 from weft.autograd.operands import edge_of
 from weft.control.adjoint import gradient
 from weft.control.body import Bodies, run_by_nodes, trace_bodies, type_of, types_of
-from weft.control.outside import Effect, write_back
+from weft.control.effects import Effect, write_back
 from weft.control.replayed import Body, by_plan, traced
 from weft.control.running import run
 from weft.control.values import tensors

@@ -13,7 +13,7 @@ from weft.autograd.mode import is_enabled, no_grad
 from weft.autograd.node import Edge, GradientNode
 from weft.autograd.operands import edge_of
 from weft.control.body import run_by_nodes, trace_bodies, type_of, types_of
-from weft.control.outside import fold_generators, write_back
+from weft.control.effects import fold_generators, write_back
 from weft.control.values import held, predicate, shown, tensors
 from weft.errors import ArgumentTypeError, ShapeError, UnsupportedError, mistake
 from weft.graph import Graph, interpret
@@ -188,7 +188,7 @@ def _gradient(context: Gradient, *grads: Any) -> list[Any]:
 
 
 WHILE = declare(
-    "while_loop", rules=Rules(unbatched="write it as a scan, whose length is one for all samples"),
+    "while_loop", rules=Rules(unbatched="write it as a scan, whose length is the same for all samples"),
     infer=_infer, reference=_reference, run=_run, gradient=_gradient,
     doc="A body repeated while a condition holds.",
 )  # fmt: skip

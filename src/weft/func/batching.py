@@ -190,7 +190,5 @@ def check_size(where: str, sizes: dict[str, int]) -> int:
     found = set(sizes.values())
     if len(found) > 1:
         given = ", ".join(f"{size} in {name}" for name, size in sizes.items())
-        raise ShapeError(
-            f"{where}: the sizes of the mapped dimensions are {given}, expected one size for all"
-        )
+        raise ShapeError(f"{where}: the sizes of the mapped dimensions are {given}, expected one common size")
     return found.pop()

@@ -1,4 +1,4 @@
-"""``BatchedCall``: an op of which operands have samples, as the rules of ``vmap`` are given it, and what they share."""
+"""``BatchedCall``: an op call with samples, which is the argument of the batching rules of ``vmap``."""
 
 from __future__ import annotations
 

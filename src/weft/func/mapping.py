@@ -73,7 +73,7 @@ def vmap(
 def _arguments(in_dims: Any, args: Any, kwargs: Any) -> tuple[list[Any], Any, list[int | None], int]:
     """Return the leaves of the arguments, a function that rebuilds them, the mapped dimensions, and their size."""
     if not args and not kwargs:
-        raise ArgumentError("vmap: no arguments are given, expected one or more to map over")
+        raise ArgumentError("vmap: no arguments are given, expected at least one argument to map over")
     if isinstance(in_dims, list):
         in_dims = tuple(in_dims)
     if isinstance(in_dims, tuple) and len(in_dims) != len(args):

@@ -46,7 +46,7 @@ class LeakReport:
 
     def __enter__(self) -> LeakReport:
         if base.allocation_hook is not None:
-            raise UnsupportedError("leaks: another report is running, expected one at a time; end it first")
+            raise UnsupportedError("leaks: another report is active, expected none; leave its block first")
         base.allocation_hook = self._note
         return self
 

@@ -206,7 +206,7 @@ def test_mistakes_are_named(changed, change, message) -> None:
         ("", "damaged"),
         ("{", "damaged"),
         ("[1]", r"the file is \[1\], expected an object"),
-        ('{"format": "weft-plan", "format": "x"}', "the key 'format' stands twice"),
+        ('{"format": "weft-plan", "format": "x"}', "the key 'format' occurs twice"),
         ('{"version": NaN}', "NaN is no JSON"),
         ("[" * 100_000, "damaged"),
         ('{"version": ' + "9" * 5000 + "}", "damaged"),

@@ -122,7 +122,7 @@ class TreeReader:
             first, second = pair.items(2)
             key = read(first)
             if isinstance(key, slice) or key in keys:
-                raise first.error("a key that can be hashed and that no other entry has")
+                raise first.error("a hashable key that is not used by another entry")
             keys.append(key)
             children.append(self.tree(second, result, level + 1))
         return tuple(keys), tuple(children)

@@ -42,7 +42,7 @@ def find(where: str, directory: Any) -> Path:
         given = "a file" if path.exists() else "missing"
         raise FormatError(
             mistake(where, repr(str(directory)), given, "the directory of a saved plan",
-                    "wf.jit(function).plan(*arguments).save(directory) writes one")
+                    "wf.jit(function).plan(*arguments).save(directory) writes a plan")
         )  # fmt: skip
     for name in (GRAPH, STATE):
         if not (path / name).is_file():

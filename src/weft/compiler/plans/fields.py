@@ -93,7 +93,7 @@ def parse(text: bytes, source: str) -> Field:
         if len(made) < len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
-            raise ValueError(f"the key {twice!r} stands twice in one object")
+            raise ValueError(f"the key {twice!r} occurs twice in an object")
         return made
 
     def constant(name: str) -> Any:

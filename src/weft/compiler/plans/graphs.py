@@ -104,7 +104,7 @@ def check_contracts(field: Field) -> None:
             raise promised.error(
                 f"{contract(op)}, as the op {name!r} is declared here",
                 f"{promised.value}, from another version of weft or another kernel of that name; "
-                "trace the function anew",
+                "trace the function again",
             )
 
 

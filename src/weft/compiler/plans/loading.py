@@ -16,7 +16,7 @@ from pathlib import Path
 import weft
 from weft import devices, dtypes
 from weft.compiler.guards import Notes
-from weft.compiler.plans import calls, fields, graphs, remembered
+from weft.compiler.plans import calls, fields, graphs, plan_cache
 from weft.compiler.plans.compiled import CompiledPlan
 from weft.compiler.plans.directory import GRAPH, STATE, find
 from weft.compiler.plans.fields import Field
@@ -79,7 +79,7 @@ def load_plan(
     graph = graphs.GraphReader(saved, opened.name, parts["ops"]).read(parts["graph"])
     call = _StoredProgram(parts, graph, profile, classes)
     _log_differences(parts, saved, profile, opened)
-    key = remembered.key_of(data, opened)
+    key = plan_cache.key_of(data, opened)
     with planning(parts["graph"]):
         planned = retargeted(graph, opened, WHERE)
     states = _states(folder, call.names, graph, planned, opened)
@@ -240,12 +240,12 @@ class _StoredProgram:
             for value in self.given
         ]
         made = CompiledProgram(self.name, recording, device, inputs, self.donated, [], self.capturing)
-        known = remembered.recall(key)
+        known = plan_cache.recall(key)
         made.compile(foreign=True, known=known)
         if (
             known is None and made.planned and not made.plan.groups
         ):  # a plan with groups depends on the addresses of the states in this process
-            remembered.remember(key, made.plan)
+            plan_cache.remember(key, made.plan)
         return made
 
 

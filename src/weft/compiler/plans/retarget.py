@@ -74,9 +74,9 @@ class _Retargeting:
         )
         return replace(node, inputs=inputs, outputs=outputs, attributes=tuple(attributes.items()))
 
-    def _refused(self, what: str, type_: TensorType, site: str, expected: str) -> DTypeError:
+    def _refused(self, name: str, type_: TensorType, site: str, expected: str) -> DTypeError:
         return DTypeError(
-            mistake(self.where, f"{what}{f' (at {site})' if site else ''}", f"{type_!r} on {self.device.name}",
+            mistake(self.where, f"{name}{f' (at {site})' if site else ''}", f"{type_!r} on {self.device.name}",
                     expected, "load it where it was saved, or on cpu")
         )  # fmt: skip
 

@@ -22,10 +22,10 @@ GAP = 1 << 32
 
 @dataclass(eq=False)
 class FusionNode:
-    """A call in the making. ``parts`` is ``None`` for library kernels that stay as they are.
+    """A call during fusion. ``parts`` is ``None`` for library kernels that are not fused.
 
-    Of a product it is the one part that uses the result's elements; ``operands`` are the values that the product
-    itself reads, wherever it likes. ``spread``: the call's kernel says how it is to be spread over the target.
+    A matrix product has a single part, which uses the elements of the result; ``operands`` are the values that the
+    product reads, at any index. ``spread``: whether the schedule of the call's kernel is kept.
     """
 
     step: LoweredStep
@@ -77,8 +77,8 @@ class FusionGraph:
         self.overwriting: dict[str, list[str]] = {}
         """The values that overwrite the memory of a value, by its name."""
         for value in lowered.values:
-            if value.over:
-                self.overwriting.setdefault(value.over, []).append(value.name)
+            if value.overwrites:
+                self.overwriting.setdefault(value.overwrites, []).append(value.name)
         self.writers: dict[str, FusionNode] = {}
         self.readers: dict[str, list[FusionNode]] = {}
         self.place: dict[FusionNode, int] = {}
@@ -143,12 +143,12 @@ class FusionGraph:
 
     def _read(self, reads: set[str], writes: set[str]) -> set[str]:
         """Return the values that a call reads, and the values whose memory it overwrites."""
-        return reads | {self.values[name].over or name for name in writes}
+        return reads | {self.values[name].overwrites or name for name in writes}
 
     def whole(self, name: str) -> str:
         """Return the value that owns a value's memory, through all values that it overwrites."""
-        while self.values[name].over:
-            name = self.values[name].over
+        while self.values[name].overwrites:
+            name = self.values[name].overwrites
         return name
 
     def before(self, node: FusionNode) -> set[FusionNode]:
@@ -159,10 +159,10 @@ class FusionGraph:
             if writer is not None:
                 found.add(writer)
         for name in node.writes:  # a call that overwrites memory comes after all readers of the old value
-            over = self.values[name].over
-            if over:
-                found |= set(self.readers.get(over, ()))
-                writer = self.writers.get(over)
+            overwritten = self.values[name].overwrites
+            if overwritten:
+                found |= set(self.readers.get(overwritten, ()))
+                writer = self.writers.get(overwritten)
                 if writer is not None:
                     found.add(writer)
         found.discard(node)

@@ -13,10 +13,10 @@ from dataclasses import replace
 from weft.expr.node import INDEX
 from weft.graph.fuse.calls import FusionGraph, FusionNode
 from weft.graph.fuse.costs import is_cheap, times, without
+from weft.graph.fuse.horizontal import fuse_horizontally
 from weft.graph.fuse.merging import absorbed, attached, inlined
 from weft.graph.fuse.products import with_epilogue
-from weft.graph.fuse.reaching import Reach
-from weft.graph.fuse.together import side_by_side
+from weft.graph.fuse.reachability import Reach
 from weft.graph.fuse.tuning import tuned
 from weft.graph.lower.lowered import (
     Choose,
@@ -78,17 +78,17 @@ class _Fusing:
         ):  # epilogues of products first, before other merges take their operations
             while merged := self._round(products, self.calls.nodes):
                 while merged:  # only pairs with a new call can be merged: all others were refused
-                    merged = self._round(products, self._beside(merged))
+                    merged = self._round(products, self._affected(merged))
                 self.refused.clear()  # refused pairs may fit now that fewer values are read
                 self.reach = Reach(self.calls)
         if self.profile.capabilities.workgroups:
-            side_by_side(self.calls, self._sound, self._call)
+            fuse_horizontally(self.calls, self._is_valid, self._call)
         calls = tuple(self._step(node) for node in self.calls.nodes)
         used = {name for call in calls for name in call.values} | self.calls.kept
         used |= set(self.lowered.inputs) | {name for pair in self.lowered.states for name in pair}
         for name in list(used):
-            while self.values[name].over:
-                name = self.values[name].over
+            while self.values[name].overwrites:
+                name = self.values[name].overwrites
                 used.add(name)
         values = tuple(value for value in self.lowered.values if value.name in used)
         return replace(self.lowered, values=values, calls=calls)
@@ -111,7 +111,7 @@ class _Fusing:
                     self._merge(producer, node, value)
         return [node for node in self.merged if node in self.calls]
 
-    def _beside(self, merged: Sequence[FusionNode]) -> list[FusionNode]:
+    def _affected(self, merged: Sequence[FusionNode]) -> list[FusionNode]:
         """Return the merged calls and the readers of their values, in order."""
         found = set(merged)
         for node in merged:
@@ -121,7 +121,7 @@ class _Fusing:
 
     def _merge(self, producer: FusionNode, consumer: FusionNode, name: str) -> bool:
         value = self.values[name]
-        if value.over or self.calls.overwriting.get(name) or (producer, consumer, name) in self.refused:
+        if value.overwrites or self.calls.overwriting.get(name) or (producer, consumer, name) in self.refused:
             return False
         if self._inline(producer, consumer, value) or self._join(producer, consumer, value):
             return True
@@ -134,7 +134,7 @@ class _Fusing:
         if len(producer.parts) != 1 or producer.is_product or value.name in consumer.operands:
             return False
         (part,) = producer.parts
-        if part.reductions or part.checks or any(self.values[name].over for name in producer.writes):
+        if part.reductions or part.checks or any(self.values[name].overwrites for name in producer.writes):
             return False
         alone = value.name not in self.calls.kept and len(self.calls.readers[value.name]) == 1
         simple = alone or len(part.stores) == 1 and len(loaded(part)) <= 1
@@ -152,7 +152,7 @@ class _Fusing:
                 return False
             made.append(found)
         together = FusionNode(_named(producer, consumer), made, consumer.operands)
-        return self._put([consumer], together)
+        return self._replace([consumer], together)
 
     def _join(self, producer: FusionNode, consumer: FusionNode, value: LoweredValue) -> bool:
         """Merge producer and consumer into one kernel, at the points of one of them."""
@@ -162,7 +162,7 @@ class _Fusing:
             return False
         if len(self.calls.readers[value.name]) > MANY_READERS:
             return False
-        if self.reach.around(producer, consumer):
+        if self.reach.separated_by_a_call(producer, consumer):
             return False
         if len(producer.parts) != 1:
             return self._join_pieces(producer, consumer, value)
@@ -175,7 +175,7 @@ class _Fusing:
         if found is None or not _fits(found):
             return False
         together = FusionNode(_named(producer, consumer), [found], producer.operands)
-        return self._put([producer, consumer], together)
+        return self._replace([producer, consumer], together)
 
     def _join_pieces(self, producer: FusionNode, consumer: FusionNode, value: LoweredValue) -> bool:
         """Merge a consumer with a producer of several parts: each part computes a piece of the consumer."""
@@ -193,7 +193,7 @@ class _Fusing:
             if found is None or not _fits(found):
                 return False
             parts.append(found)
-        return self._put([producer, consumer], FusionNode(_named(producer, consumer), parts))
+        return self._replace([producer, consumer], FusionNode(_named(producer, consumer), parts))
 
     def _may_absorb(self, producer: FusionNode, consumer: FusionNode) -> bool:
         assert producer.parts is not None and consumer.parts is not None
@@ -211,9 +211,9 @@ class _Fusing:
             points(consumer) >= ENOUGH_POINTS or points(producer) <= SMALL
         )
 
-    def _put(self, old: list[FusionNode], together: FusionNode) -> bool:
+    def _replace(self, old: list[FusionNode], together: FusionNode) -> bool:
         """Replace calls by one call where that is sound, and remove stores that are dead then."""
-        if not self._sound(together) or not self.calls.replace(old, together):
+        if not self._is_valid(together) or not self.calls.replace(old, together):
             return False
         self.reach.replaced(old[-1], together)
         self.merged.append(together)
@@ -237,7 +237,7 @@ class _Fusing:
                 self.calls.refresh(node)
                 names |= before - node.reads
 
-    def _sound(self, node: FusionNode) -> bool:
+    def _is_valid(self, node: FusionNode) -> bool:
         """Return whether a kernel binds few enough buffers, and overwrites memory only at points that read it."""
         assert node.parts is not None
         whole = self.calls.whole

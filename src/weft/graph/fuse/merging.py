@@ -23,7 +23,7 @@ CUTS = 8
 """The most axes that are split for one merge."""
 
 
-def handed(value: LoweredValue, made: Expr, wanted: DType) -> Expr:
+def stored_and_loaded(value: LoweredValue, made: Expr, wanted: DType) -> Expr:
     """Return the expression of a load, in type ``wanted``, after a store of ``made``: narrow types round the value."""
     exact = value.dtype.bits >= 32 or value.dtype.kind == "bool"
     return cast(made if exact else cast(made, value.dtype), wanted)
@@ -70,7 +70,7 @@ def inlined(producer: Part, consumer: Part, value: LoweredValue) -> Part | None:
             at = {axis.variable: place.expr() for (axis, _), place in zip(order, found, strict=True)}
             at |= {axis.variable: const(0, INDEX) for axis in producer.axes if axis.variable not in at}
             moved = replaced(replace(producer, stores=(store,)), at).stores[0].value
-            replacements[node] = handed(value, moved, node.dtype)
+            replacements[node] = stored_and_loaded(value, moved, node.dtype)
         if wanted is None:
             return plain(replaced(consumer, replacements))
         consumer = cut(consumer, wanted)
@@ -162,7 +162,7 @@ def _absorbed(
         inner = True
     at |= {axis.variable: const(0, INDEX) for axis in rest if axis.variable not in at}
     moved = replace(replaced(consumer, at), axes=producer.axes, reduce_axes=producer.reduce_axes)
-    given = _handed_over(plain(moved), producer.stores, values, producer.is_plain)
+    given = _loads_forwarded(plain(moved), producer.stores, values, producer.is_plain)
     if given is None:
         return None
     both = replace(
@@ -174,7 +174,7 @@ def _absorbed(
     return known_plain(both) if producer.is_plain else plain(both)
 
 
-def _handed_over(
+def _loads_forwarded(
     part: Part, stores: Sequence[Store], values: Mapping[str, LoweredValue], is_plain: bool = False
 ) -> Part | None:
     """Return a part with loads replaced by the values stored at the same point; ``None`` for loads of other points.
@@ -186,7 +186,7 @@ def _handed_over(
         for node in loads(part, store.buffer):
             if total(affine(node.args[0]), affine(store.index), -1) != Affine((), 0):
                 return None
-            read_back[node] = handed(values[store.buffer], store.value, node.dtype)
+            read_back[node] = stored_and_loaded(values[store.buffer], store.value, node.dtype)
     part = known_plain(replaced(part, read_back)) if is_plain else plain(replaced(part, read_back))
     return None if any(loads(part, store.buffer) for store in stores) else part
 
@@ -220,7 +220,7 @@ def attached(
         if any(axis.variable not in reached and size(axis) > 1 for axis in domain):
             return None
         stores = tuple(replace(made, inner=inner) for made in plain(moved).stores)
-        given = _handed_over(plain(consumer), stores, values)
+        given = _loads_forwarded(plain(consumer), stores, values)
         return None if given is None else plain(replace(given, stores=(*stores, *given.stores)))
     return None
 

@@ -63,7 +63,7 @@ def split(graph: Graph, seeds: int, results: int, volatile: Container[int] = ())
             graph = pass_(graph)
         if graph is before:
             break
-    parts = _Parts(graph, first, results)
+    parts = _JointGraph(graph, first, results)
     found = _cut(parts, volatile)
     saved = [var for var in parts.in_order() if var.id in found]
     assert len(saved) == len(found), "saved tensors are values of the forward graph"
@@ -72,9 +72,13 @@ def split(graph: Graph, seeds: int, results: int, volatile: Container[int] = ())
     held |= {output.id for output in graph.outputs[:results] if isinstance(output, Var)}
     computed = tuple(var for var in saved if var.id not in held)
     forward = dce(
-        Graph(graph.inputs[:first], graph.states, parts.untouched(), (*graph.outputs[:results], *computed))
+        Graph(
+            graph.inputs[:first], graph.states, parts.forward_nodes(), (*graph.outputs[:results], *computed)
+        )
     )
-    backward = Graph((*saved, *graph.inputs[first:]), (), tuple(_late(parts, found)), graph.outputs[results:])
+    backward = Graph(
+        (*saved, *graph.inputs[first:]), (), tuple(_backward_nodes(parts, found)), graph.outputs[results:]
+    )
     return Split(forward, backward, tuple(saved), computed)
 
 
@@ -93,22 +97,22 @@ def repeatable(node: Node) -> bool:
     return lookup(node.op).rules.partition == "cheap"
 
 
-class _Parts:
+class _JointGraph:
     """The parts of a joint graph: values that depend on the seeds, and values that the results and gradients need."""
 
     def __init__(self, graph: Graph, first: int, results: int) -> None:
         self.graph = graph
         self.maker = {out.id: node for node in graph.nodes for out in node.outputs}
-        self.late = {var.id for var in graph.inputs[first:]}
+        self.dependent = {var.id for var in graph.inputs[first:]}
         """Values that depend on the seeds."""
         for node in graph.nodes:
-            if any(variable.id in self.late for variable in _variables(node.inputs)):
-                self.late.update(out.id for out in node.outputs)
+            if any(variable.id in self.dependent for variable in _variables(node.inputs)):
+                self.dependent.update(out.id for out in node.outputs)
         early = [
             *_variables(graph.outputs[:results]),
             *(state.final for state in graph.states if state.changed),
         ]
-        if any(var.id in self.late for var in early):
+        if any(var.id in self.dependent for var in early):
             raise UnsupportedError(
                 "compile: a result or a state depends on a gradient of the backward pass, expected hooks "
                 "that write no other tensors; compute the value after backward()"
@@ -120,9 +124,11 @@ class _Parts:
         """The node that computes a value in the backward graph, by id."""
         self.gradients = list(_variables(graph.outputs[results:]))
         needed = self._ancestors(self.gradients)
-        readers = [node for node in graph.nodes if node.outputs[0].id in self.late and _any(node, needed)]
+        readers = [
+            node for node in graph.nodes if node.outputs[0].id in self.dependent and _any(node, needed)
+        ]
         wanted = [variable for node in readers for variable in _variables(node.inputs)] + self.gradients
-        self.wanted = {var.id: var for var in wanted if var.id not in self.late}
+        self.wanted = {var.id: var for var in wanted if var.id not in self.dependent}
         """The values that the gradients read and that do not depend on the seeds."""
         self.readers: dict[int, list[Node]] = {}
         for node in graph.nodes:
@@ -143,21 +149,21 @@ class _Parts:
                 stack.extend(_variables(node.inputs))
         return found
 
-    def untouched(self) -> tuple[Node, ...]:
+    def forward_nodes(self) -> tuple[Node, ...]:
         """Return the nodes that do not depend on the seeds."""
-        return tuple(node for node in self.graph.nodes if node.outputs[0].id not in self.late)
+        return tuple(node for node in self.graph.nodes if node.outputs[0].id not in self.dependent)
 
     def in_order(self) -> list[Var]:
         """Return all values in the order of the program."""
         made = [out for node in self.graph.nodes for out in node.outputs]
         return [*self.graph.inputs, *(state.initial for state in self.graph.states), *made]
 
-    def again(self, node: Node) -> bool:
+    def may_recompute(self, node: Node) -> bool:
         """Return whether the backward graph may compute a node: it is cheap, or not needed in the forward graph."""
         return repeatable(node) or not any(out.id in self.required for out in node.outputs)
 
 
-def _cut(parts: _Parts, volatile: Container[int]) -> set[int]:
+def _cut(parts: _JointGraph, volatile: Container[int]) -> set[int]:
     """Return the ids of the values to save, by a minimum cut."""
     import networkx
 
@@ -178,7 +184,7 @@ def _cut(parts: _Parts, volatile: Container[int]) -> set[int]:
             network.add_edge((var.id, "in"), (var.id, "out"), capacity=costs(var))
         else:  # the value is not in the forward graph, so it cannot be saved
             network.add_edge((var.id, "in"), (var.id, "out"))
-        if node is None or not parts.again(node):
+        if node is None or not parts.may_recompute(node):
             network.add_edge("source", (var.id, "in"))
             continue
         for variable in _variables(node.inputs):
@@ -188,7 +194,7 @@ def _cut(parts: _Parts, volatile: Container[int]) -> set[int]:
     return {id_ for id_ in seen if (id_, "in") in forward and (id_, "out") in backward}
 
 
-def _costs(parts: _Parts, volatile: Container[int]) -> Any:
+def _costs(parts: _JointGraph, volatile: Container[int]) -> Any:
     """Return a function that gives the cost of saving a value; unchanged states cost nothing."""
     graph = parts.graph
     free = {state.initial.id for state in graph.states if not state.changed}
@@ -217,7 +223,7 @@ def _is_view(node: Node | None) -> bool:
     return node is not None and lookup(node.op).view is not None
 
 
-def _late(parts: _Parts, saved: Container[int]) -> list[Node]:
+def _backward_nodes(parts: _JointGraph, saved: Container[int]) -> list[Node]:
     """Return the nodes of the backward graph; a recomputed node stands right before its first use."""
     order: list[Node] = []
     done: set[int] = set()
@@ -240,7 +246,7 @@ def _late(parts: _Parts, saved: Container[int]) -> list[Node]:
 
     needed = parts._ancestors(parts.gradients)
     for node in parts.graph.nodes:
-        if node.outputs[0].id in parts.late and _any(node, needed):
+        if node.outputs[0].id in parts.dependent and _any(node, needed):
             emit(node)
     for var in parts.gradients:
         if var.id in parts.remaker and var.id not in saved:

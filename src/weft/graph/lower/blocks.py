@@ -66,10 +66,10 @@ def _cond(lowering: Lowering, at: int, node: Node, attributes: dict[str, Any]) -
     if location.stride or location.geometry.offset or lowering.values[location.name].elements != 1:
         location = lowering.copy(location, predicate.type, node.site)
     given = [lowering.locations[operand.id] for operand in operands if isinstance(operand, Var)]
-    over = [_overwritten(lowering, at, node, var) for var in node.outputs]
+    overwritten = [_overwritten(lowering, at, node, var) for var in node.outputs]
     results = [
-        lowering.value(var.type.dtype, math.prod(var.type.shape), over=old)
-        for var, old in zip(node.outputs, over, strict=True)
+        lowering.value(var.type.dtype, math.prod(var.type.shape), overwrites=old)
+        for var, old in zip(node.outputs, overwritten, strict=True)
     ]
     made: list[tuple[KernelCall | Block, ...]] = []
     for name in ("then", "otherwise"):
@@ -80,10 +80,12 @@ def _cond(lowering: Lowering, at: int, node: Node, attributes: dict[str, Any]) -
         ) as calls:
             outputs = _variables(body)
             sources = [lowering.locations[var.id] for var in outputs]
-            for place, (var, source, old) in enumerate(zip(outputs, sources, over, strict=True)):
-                if source.name in over and source != Location(old, Geometry.contiguous(var.type.shape)):
+            for place, (var, source, old) in enumerate(zip(outputs, sources, overwritten, strict=True)):
+                if source.name in overwritten and source != Location(
+                    old, Geometry.contiguous(var.type.shape)
+                ):
                     sources[place] = lowering.copy(source, var.type, node.site)  # before a state is written
-            for var, source, target, old in zip(outputs, sources, results, over, strict=True):
+            for var, source, target, old in zip(outputs, sources, results, overwritten, strict=True):
                 if source.name == old:
                     continue  # the branch returns the state unchanged
                 lowering.written.discard(target)  # each branch writes it for the first time
@@ -181,7 +183,7 @@ def _carry(lowering: Lowering, values: Sequence[Var], places: Sequence[str], sit
         if location.name == place:  # the value is a view of itself
             location = lowering.copy(location, var.type, site)
         value = lowering.values[place]
-        name = lowering.value(value.dtype, value.elements, over=place)
+        name = lowering.value(value.dtype, value.elements, overwrites=place)
         target = Location(name, Geometry.contiguous(var.type.shape))
         lowering.emit(OPS["copy"], [(location, var.type)], [(target, var.type)], {}, site)
         names.append(name)

@@ -15,12 +15,12 @@ BINDING = "max-storage-buffer-binding-size"
 class TooLarge:
     """A value that a kernel call would bind, with its size in bytes and the limit that the size exceeds."""
 
-    what: str
+    description: str
     bytes: int
     limit: int
 
     def __str__(self) -> str:
-        return f"{self.what} takes {self.bytes:,} bytes, above the largest binding of {self.limit:,} bytes"
+        return f"{self.description} takes {self.bytes:,} bytes, above the largest binding of {self.limit:,} bytes"
 
 
 def too_large(lowered: Lowered, profile: TargetProfile) -> TooLarge | None:
@@ -58,7 +58,7 @@ def _described(lowered: Lowered, name: str, call: KernelCall) -> str:
     return f"{role} of {' + '.join(dict.fromkeys(call.ops))}" + (f" at {call.site}" if call.site else "")
 
 
-def roomy(profile: TargetProfile) -> TargetProfile:
+def without_buffer_limit(profile: TargetProfile) -> TargetProfile:
     """Return the profile without a limit of buffers, for ops with a part for each tensor; plans split their kernels."""
     if profile.storage_buffers >= UNLIMITED:
         return profile

@@ -19,13 +19,13 @@ from weft.target import KernelSpec
 class LoweredValue:
     """A run of ``elements`` of one type, with a name that is unique in its graph.
 
-    ``over`` names another value whose memory this value overwrites; that value has no later reads.
+    ``overwrites`` names another value whose memory this value overwrites; that value has no later reads.
     """
 
     name: str
     dtype: DType
     elements: int
-    over: str = ""
+    overwrites: str = ""
 
 
 @dataclass(frozen=True, slots=True)

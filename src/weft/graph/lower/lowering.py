@@ -17,7 +17,7 @@ from weft.codegen import generate
 from weft.dtypes import DType
 from weft.errors import DTypeError, UnsupportedError, mistake
 from weft.graph.ir import Graph, Node, Var
-from weft.graph.lower.limits import roomy
+from weft.graph.lower.limits import without_buffer_limit
 from weft.graph.lower.liveness import Liveness
 from weft.graph.lower.lowered import Block, KernelCall, Lowered, LoweredValue, Result
 from weft.graph.lower.updates import update_kernel
@@ -60,7 +60,7 @@ class Lowering:
     """
 
     def __init__(self, graph: Graph, profile: TargetProfile, blocks: Mapping[str, LowerBlock]) -> None:
-        self.graph, self.profile, self.roomy = graph, profile, roomy(profile)
+        self.graph, self.profile, self.op_profile = graph, profile, without_buffer_limit(profile)
         self.blocks = blocks
         self.values: dict[str, LoweredValue] = {}
         self.calls: list[KernelCall | Block] = []
@@ -108,7 +108,7 @@ class Lowering:
         """Return the name of a final value in the memory of the state's initial value; else an empty string."""
         name = final
         while name and name != initial:
-            name = self.values[name].over
+            name = self.values[name].overwrites
         return final if name == initial and final != initial else ""
 
     def _unshared(self, var: Var, taken: set[str]) -> str:
@@ -141,19 +141,19 @@ class Lowering:
 
     # Values.
 
-    def value(self, dtype: DType, elements: int, name: str = "", over: str = "") -> str:
+    def value(self, dtype: DType, elements: int, name: str = "", overwrites: str = "") -> str:
         """Create a value, and return its name."""
         if not self.profile.supports(dtype):
             raise DTypeError(
                 mistake("compile", "a value's dtype", dtype.name, "a type that the device supports")
             )
         name = name or f"t{len(self.values)}"
-        self.values[name] = LoweredValue(name, dtype, elements, over)
+        self.values[name] = LoweredValue(name, dtype, elements, overwrites)
         return name
 
-    def fresh(self, var: Var, over: str = "") -> Location:
+    def fresh(self, var: Var, overwrites: str = "") -> Location:
         """Create a value for a variable of the graph, and return its location."""
-        name = self.value(var.type.dtype, math.prod(var.type.shape), f"{self.prefix}v{var.id}", over)
+        name = self.value(var.type.dtype, math.prod(var.type.shape), f"{self.prefix}v{var.id}", overwrites)
         location = self.locations[var.id] = Location(name, Geometry.contiguous(var.type.shape))
         return location
 
@@ -190,9 +190,9 @@ class Lowering:
         if node.op == "update_view" and self._updated(at, node):
             return
         outputs = []
-        over = self._overwritten(at, node, op, operands)
+        overwritten = self._overwritten(at, node, op, operands)
         for number, var in enumerate(node.outputs):
-            outputs.append((self.fresh(var, over.get(number, "")), var.type))
+            outputs.append((self.fresh(var, overwritten.get(number, "")), var.type))
         self.emit(op, operands, outputs, attributes, node.site)
         for var in node.outputs:
             location = self.locations[var.id]
@@ -275,7 +275,7 @@ class Lowering:
         for position, target in zip(op.overwrites, targets, strict=False):
             if given[position].slot == target.slot:
                 given[position] = target
-        program = op.lower(KernelRequest(given, targets, attributes, self.roomy))
+        program = op.lower(KernelRequest(given, targets, attributes, self.op_profile))
         locations = [value[0] if isinstance(value, tuple) else None for value in placed]
         for dtype, elements in program.temporaries:
             locations.append(Location(self.value(dtype, elements), Geometry.contiguous((elements,))))
@@ -287,8 +287,8 @@ class Lowering:
             self._step(step, locations, placed, report if checks else None, op.name, site)
 
     def _memory(self, name: str) -> str:
-        while self.values[name].over:
-            name = self.values[name].over
+        while self.values[name].overwrites:
+            name = self.values[name].overwrites
         return name
 
     def _step(
@@ -321,7 +321,11 @@ class Lowering:
             written = tuple(at for at, buffer in enumerate(kernel.buffers) if buffer.access == "read_write")
             names = self._named(names, written, locations)
             # a kernel's load from memory that it writes reads the overwritten value
-            before = {names[at]: self.values[names[at]].over for at in written if self.values[names[at]].over}
+            before = {
+                names[at]: self.values[names[at]].overwrites
+                for at in written
+                if self.values[names[at]].overwrites
+            }
             kernel = with_constants(kernel, names, numbers, strides, before)
             numbers = [self.start] if kernel.parameters else []
             advance = (self.step,) if kernel.parameters else ()
@@ -345,24 +349,24 @@ class Lowering:
     ) -> list[str]:
         """Return the values that a step reads and writes; a value that is written again gets a new name."""
         found = []
-        over: dict[str, str] = {}
+        writers: dict[str, str] = {}
         for location in locations:
             if location is not None:
-                over.setdefault(self.values[location.name].over, location.name)
+                writers.setdefault(self.values[location.name].overwrites, location.name)
         anew = set(written)
         for at, name in enumerate(names):
             if at not in anew:
                 now = self.newest.get(name, name)
-                while now not in self.written and self.values[now].over:
-                    now = self.values[now].over  # not written yet: the memory still holds the operand
+                while now not in self.written and self.values[now].overwrites:
+                    now = self.values[now].overwrites  # not written yet: the memory still holds the operand
                 found.append(now)
                 continue
             # where an output overwrites an operand's memory in this op, the written value is the output
-            target = over.get(name, name)
+            target = writers.get(name, name)
             now = self.newest.get(target, target)
             if now in self.written:
                 value = self.values[now]
-                now = self.value(value.dtype, value.elements, over=now)
+                now = self.value(value.dtype, value.elements, overwrites=now)
                 self.newest[target] = now
             self.written.add(now)
             found.append(now)

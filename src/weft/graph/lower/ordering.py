@@ -22,7 +22,7 @@ def ordered(lowered: Lowered, profile: TargetProfile) -> Lowered:
 class _Ordering:
     def __init__(self, lowered: Lowered, profile: TargetProfile) -> None:
         self.calls = lowered.calls
-        self.over = {value.name: value.over for value in lowered.values if value.over}
+        self.overwrites = {value.name: value.overwrites for value in lowered.values if value.overwrites}
         self.bytes = {value.name: value.elements * profile.itemsize(value.dtype) for value in lowered.values}
         held = [*lowered.inputs, *(output.value for output in lowered.outputs)]
         held += [name for pair in lowered.states for name in pair]
@@ -42,11 +42,11 @@ class _Ordering:
         self.least: list[tuple[int, int]] = []
         """A heap of ready calls by memory change, with outdated entries; ``first`` is a heap of their positions."""
         self.first: list[int] = []
-        self.waits = _edges(self.calls, self.over, lowered.states)
+        self.waits = _edges(self.calls, self.overwrites, lowered.states)
 
     def _memory(self, name: str) -> str:
-        while name in self.over:
-            name = self.over[name]
+        while name in self.overwrites:
+            name = self.overwrites[name]
         return name
 
     def result(self) -> Sequence[LoweredStep]:
@@ -115,7 +115,7 @@ class _Ordering:
 
 
 def _edges(
-    calls: Sequence[LoweredStep], over: dict[str, str], states: Sequence[tuple[str, str]]
+    calls: Sequence[LoweredStep], overwrites: dict[str, str], states: Sequence[tuple[str, str]]
 ) -> list[set[int]]:
     """Return the positions of the calls that must run before each call."""
     writers: dict[str, int] = {}
@@ -131,9 +131,9 @@ def _edges(
     for at, call in enumerate(calls):
         before = {writers[name] for name in call.reads if name in writers}
         for name in call.writes:
-            if name in over:
-                before |= {reader for reader in readers.get(over[name], ()) if reader < at}
-                before |= {writers[over[name]]} if over[name] in writers else set()
+            if name in overwrites:
+                before |= {reader for reader in readers.get(overwrites[name], ()) if reader < at}
+                before |= {writers[overwrites[name]]} if overwrites[name] in writers else set()
             if name in replaces:
                 before |= {reader for reader in readers.get(replaces[name], ()) if reader < at}
         waits.append(before - {at})

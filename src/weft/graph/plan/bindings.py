@@ -26,7 +26,7 @@ LARGEST_BINDING = (1 << 31) - 256
 """The largest size of a binding, so that every index into it fits 32 bits."""
 
 
-def accessed(spec: KernelSpec, places: Sequence[Place], tuned: bool) -> KernelSpec:
+def with_access_modes(spec: KernelSpec, places: Sequence[Place], tuned: bool) -> KernelSpec:
     """Return the kernel with valid access modes: a buffer is ``read`` or ``read_write`` in a dispatch, not both.
 
     A library kernel (``tuned``) binds inputs in buffers that it does not write as ``read``, which GPUs cache. Other
@@ -54,7 +54,7 @@ class Bound:
     common: Place | None = None
 
 
-def dispatched(
+def split_by_bindings(
     kernel: Kernel, bound: Sequence[Bound], profile: TargetProfile
 ) -> list[tuple[Kernel, tuple[Place, ...]]]:
     """Return the dispatches of a kernel with their places; more than one where the kernel binds too many buffers."""
@@ -65,7 +65,9 @@ def dispatched(
     found = []
     for parts in _pieces(kernel, named, most, profile):
         used = [entry for entry in bound if entry.buffer.name in _buffers(parts)]
-        found.append(_merged(replace(kernel, parts=tuple(parts)), _runs(used, kernel, profile), profile))
+        found.append(
+            _with_groups(replace(kernel, parts=tuple(parts)), _groups(used, kernel, profile), profile)
+        )
     return found
 
 
@@ -75,7 +77,7 @@ def _pieces(
     """Return the kernel's parts in as few pieces as fit the limit; a part that is too wide is a piece itself."""
 
     def fits(parts: Sequence[Part]) -> bool:
-        runs = _runs([named[name] for name in _buffers(parts)], kernel, profile)
+        runs = _groups([named[name] for name in _buffers(parts)], kernel, profile)
         return len(runs) + any(part.checks for part in parts) <= most
 
     left = list(kernel.parts)
@@ -94,7 +96,7 @@ def _buffers(parts: Iterable[Part]) -> set[str]:
     return {name for part in parts for name in loaded(part) | stored(part)}
 
 
-def _runs(bound: Iterable[Bound], kernel: Kernel, profile: TargetProfile) -> list[list[Bound]]:
+def _groups(bound: Iterable[Bound], kernel: Kernel, profile: TargetProfile) -> list[list[Bound]]:
     """Return groups of buffers that are bound as one: adjacent values of one type in shared memory."""
     most = int(profile.limits.get("max-storage-buffer-binding-size", LARGEST_BINDING))
     most = min(most, LARGEST_BINDING)
@@ -114,7 +116,7 @@ def _runs(bound: Iterable[Bound], kernel: Kernel, profile: TargetProfile) -> lis
         start = 0
         for at, (offset, end, entry) in enumerate(lying):
             neighbour = lying[at - 1][2] if at else None
-            if neighbour is not None and _alike(neighbour, entry, kernel) and end - start <= most:
+            if neighbour is not None and _may_share(neighbour, entry, kernel) and end - start <= most:
                 runs[-1].append(entry)
                 continue
             start = offset
@@ -122,7 +124,7 @@ def _runs(bound: Iterable[Bound], kernel: Kernel, profile: TargetProfile) -> lis
     return [*runs, *alone]
 
 
-def _alike(first: Bound, second: Bound, kernel: Kernel) -> bool:
+def _may_share(first: Bound, second: Bound, kernel: Kernel) -> bool:
     """Return whether two buffers may be one array.
 
     For types narrower than a word, a cooperative kernel writes some buffers with atomics and others without.
@@ -131,7 +133,7 @@ def _alike(first: Bound, second: Bound, kernel: Kernel) -> bool:
     return dtype is second.buffer.dtype and not (kernel.cooperative and dtype.itemsize < WORD)
 
 
-def _merged(
+def _with_groups(
     kernel: Kernel, runs: Sequence[Sequence[Bound]], profile: TargetProfile
 ) -> tuple[Kernel, tuple[Place, ...]]:
     """Return the kernel with one buffer for each group, and the places of these buffers."""

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 
 from weft.codegen import generate
 from weft.graph.fuse import tuning
-from weft.graph.fuse.places import parts_of, same_places
+from weft.graph.fuse.in_place import may_overwrite, parts_of
 from weft.graph.fuse.products import SIDES, measured, multiplications, operands
 from weft.graph.lower.lowered import Block, Choose, KernelCall, Lowered, Repeat, RepeatWhile, flat
 from weft.graph.lower.updates import copy_call
 from weft.graph.plan.arenas import ArenaLayout, Run, arrange
-from weft.graph.plan.bindings import Bound, accessed, dispatched
+from weft.graph.plan.bindings import Bound, split_by_bindings, with_access_modes
 from weft.graph.plan.sharing import Shared, shared
 from weft.graph.plan.work import operations
 from weft.graph.rewriting.renaming import loads_renamed, mapped, mapped_part
@@ -38,7 +38,7 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
+class _PlannedKernels:
     """The kernels of each call (by its ``id``) with their places, and the kernels that several calls share."""
 
     kernels: dict[int, list[tuple[Kernel | Library | KernelSpec, tuple[Place, ...]]]]
@@ -71,7 +71,7 @@ class Planning:
         self.values = {value.name: value for value in lowered.values}
         self.lowered = lowered
         self.calls = list(lowered.calls)
-        self.over = {value.name: value.over for value in lowered.values if value.over}
+        self.overwrites = {value.name: value.overwrites for value in lowered.values if value.overwrites}
         self.fixed: dict[str, tuple[Space, int]] = {}
         self.memory = Memory(0, 0)
         self.groups: dict[str, Place] = {}
@@ -79,11 +79,11 @@ class Planning:
 
     def plan(self) -> Plan:
         """Place all values, and return the plan."""
-        self._fix()
-        self._overlay()
+        self._assign_fixed()
+        self._work_in_place()
         layout = self._arenas()
-        groups = self._gathered()
-        steps = self._steps(self.calls, layout.places, self._made(layout.places))
+        groups = self._gather_states()
+        steps = self._steps(self.calls, layout.places, self._planned_kernels(layout.places))
         changed = tuple(at for at, (old, new) in enumerate(self.lowered.states) if old != new)
         inputs, states, outputs = (
             tuple(self._size(name) for name in names)
@@ -116,15 +116,15 @@ class Planning:
     # Ownership of memory.
 
     def _root(self, name: str) -> str:
-        while name in self.over:
-            name = self.over[name]
+        while name in self.overwrites:
+            name = self.overwrites[name]
         return name
 
     def _size(self, name: str) -> int:
         value = self.values[name]
         return value.elements * self.profile.itemsize(value.dtype)
 
-    def _fix(self) -> None:
+    def _assign_fixed(self) -> None:
         """Assign inputs, states and outputs to their own memory, and final values to the memory of their states."""
         for at, name in enumerate(self.lowered.inputs):
             self.fixed[name] = ("input", at)
@@ -141,7 +141,7 @@ class Planning:
             if root == initial:
                 continue
             if self._may_replace(initial, root):
-                self.over[root] = initial
+                self.overwrites[root] = initial
             else:
                 self.calls.append(copy_call(self.values[final], self.values[initial]))
                 self._note(len(self.calls) - 1, self.calls[-1])
@@ -150,7 +150,7 @@ class Planning:
         """Record the values that a call reads and writes."""
         for name in call.writes:
             self.writing.setdefault(name, []).append(at)
-        for name in _touched(call):
+        for name in set(call.reads):
             self.reading.setdefault(name, []).append(at)
 
     def _may_replace(self, initial: str, final: str) -> bool:
@@ -164,9 +164,9 @@ class Planning:
         readers = self.reading.get(initial, [])
         if any(at > writer for at in readers):
             return False
-        return writer not in readers or same_places(self.calls[writer], initial, final)
+        return writer not in readers or may_overwrite(self.calls[writer], initial, final)
 
-    def _overlay(self) -> None:
+    def _work_in_place(self) -> None:
         """Let kernels work in place: a result overwrites an operand of its type and size that is used last there."""
         last, first = self._last_uses(), self._first_uses()
         for at, call in enumerate(self.calls):
@@ -180,14 +180,14 @@ class Planning:
                 if self._root(name) not in taken and last[self._root(name)] == at
             ]  # fmt: skip
             for new in call.writes:
-                if new in self.over or new in self.fixed or first[new] != at:
+                if new in self.overwrites or new in self.fixed or first[new] != at:
                     continue
                 for old in free:
                     fits = self.values[old].dtype is self.values[new].dtype and self._size(old) == self._size(
                         new
                     )
-                    if fits and same_places(call, old, new):
-                        self.over[new] = old
+                    if fits and may_overwrite(call, old, new):
+                        self.overwrites[new] = old
                         last[self._root(old)] = max(last[self._root(old)], last[new])
                         free.remove(old)
                         break
@@ -282,7 +282,10 @@ class Planning:
     # Dispatches.
 
     def _steps(
-        self, calls: Sequence[KernelCall | Block], offsets: Mapping[str, tuple[int, int]], made: _Made
+        self,
+        calls: Sequence[KernelCall | Block],
+        offsets: Mapping[str, tuple[int, int]],
+        made: _PlannedKernels,
     ) -> tuple[PlanStep, ...]:
         steps: list[PlanStep] = []
         for call in calls:
@@ -301,40 +304,42 @@ class Planning:
                 steps += self._dispatches(call, made)
         return tuple(steps)
 
-    def _dispatches(self, call: KernelCall, made: _Made) -> list[Dispatch]:
+    def _dispatches(self, call: KernelCall, made: _PlannedKernels) -> list[Dispatch]:
         """Return a call's dispatches: several where its kernel binds more buffers than the target allows."""
         found = []
         for kernel, places in made.kernels[id(call)]:
             alike = made.shared.get(kernel) if isinstance(kernel, Kernel) else None
             generated, given = (kernel, call.arguments) if alike is None else (alike.kernel, alike.arguments)
-            spec = accessed(generate(generated, self.profile), places, isinstance(generated, Library))
+            spec = with_access_modes(
+                generate(generated, self.profile), places, isinstance(generated, Library)
+            )
             work = operations(kernel, call.arguments)
             found.append(Dispatch(spec, places, given, call.report, call.site, call.advance, call.ops, work))
         return found
 
-    def _made(self, offsets: Mapping[str, tuple[int, int]]) -> _Made:
+    def _planned_kernels(self, offsets: Mapping[str, tuple[int, int]]) -> _PlannedKernels:
         """Return the kernels of all calls with the places of their values."""
         kernels = {id(call): self._bound(call, offsets) for call in flat(self.calls)}
         derived = [kernel for bound in kernels.values() for kernel, _ in bound if isinstance(kernel, Kernel)]
-        return _Made(kernels, shared(derived))
+        return _PlannedKernels(kernels, shared(derived))
 
     def _bound(
         self, call: KernelCall, offsets: Mapping[str, tuple[int, int]]
     ) -> list[tuple[Kernel | Library | KernelSpec, tuple[Place, ...]]]:
         kernel, names = call.kernel, list(call.values)
         if isinstance(kernel, Kernel):
-            kernel, names = self._joined(kernel, names)
+            kernel, names = self._merge_buffers(kernel, names)
             bound = []
             for buffer, name in zip(kernel.buffers, names, strict=True):
                 place = self._place(name, offsets)
                 common = place if place.space == "arena" else self.groups.get(name)
                 bound.append(Bound(buffer, place, common))
-            return [*dispatched(kernel, bound, self.profile)]
+            return [*split_by_bindings(kernel, bound, self.profile)]
         if isinstance(kernel, Library) and kernel.epilogue is not None:
-            kernel, names = self._joined_epilogue(kernel, kernel.epilogue, names)
+            kernel, names = self._merge_epilogue_buffers(kernel, kernel.epilogue, names)
         return [(kernel, tuple(self._place(name, offsets) for name in names))]
 
-    def _gathered(self) -> tuple[Group, ...]:
+    def _gather_states(self) -> tuple[Group, ...]:
         """Gather the states that kernels with too many values bind, and return the groups that share a buffer."""
         if self.gather is None:
             return ()
@@ -369,13 +374,13 @@ class Planning:
             return Place(*self.fixed[root], 0, self._size(name))
         return Place("arena", *offsets[root], self._size(name))
 
-    def _joined(self, kernel: Kernel, names: Sequence[str]) -> tuple[Kernel, list[str]]:
+    def _merge_buffers(self, kernel: Kernel, names: Sequence[str]) -> tuple[Kernel, list[str]]:
         """Merge buffers of values that share memory, and number the buffers, so that equal kernels compare equal."""
         buffers, names_now, order = self._numbered(kernel.buffers, names, {})
         changed = mapped(kernel, loads_renamed(names_now), names_now)
         return replace(changed, buffers=buffers), order
 
-    def _joined_epilogue(
+    def _merge_epilogue_buffers(
         self, kernel: Library, epilogue: Epilogue, names: Sequence[str]
     ) -> tuple[Library, list[str]]:
         """Do the same for the buffers of an epilogue, which names a product's operands as the template does."""
@@ -402,8 +407,3 @@ class Planning:
         # any value of the memory may name the buffer; its size is that of the memory's owner
         made = tuple(replace(kept[root], name=numbered[root]) for root in order)
         return made, {old: numbered[root] for old, root in renamed.items()}, order
-
-
-def _touched(call: KernelCall | Block) -> set[str]:
-    """Return the values that a call reads."""
-    return set(call.reads)

@@ -38,11 +38,11 @@ def shared(kernels: Iterable[Kernel]) -> dict[Kernel, Shared]:
     found: dict[Kernel, Shared] = {}
     for general, members in kinds.items():
         if len(members) > 1:
-            found |= _together(general, members)
+            found |= _generalized(general, members)
     return found
 
 
-def _together(general: Kernel, members: dict[Kernel, tuple[int, ...]]) -> dict[Kernel, Shared]:
+def _generalized(general: Kernel, members: dict[Kernel, tuple[int, ...]]) -> dict[Kernel, Shared]:
     """Return one kernel for all members: numbers that differ become parameters, and equal columns share one."""
     columns = list(zip(*members.values(), strict=True))
     taken: dict[tuple[int, ...], Expr] = {}

@@ -9,7 +9,7 @@ import pytest
 import weft as wf
 from tests.compiler import programs
 from weft.compiler import load_plan
-from weft.compiler.plans import loading, remembered
+from weft.compiler.plans import loading, plan_cache
 from weft.devices import folders
 from weft.devices.cpu import cache
 
@@ -20,7 +20,7 @@ def kept(tmp_path, monkeypatch):
     monkeypatch.setenv("WEFT_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.delenv("WEFT_CACHE", raising=False)
     own = cache.find("plans")
-    monkeypatch.setattr(remembered, "_kept", lambda: own)
+    monkeypatch.setattr(plan_cache, "_kept", lambda: own)
     return own.directory
 
 
@@ -42,7 +42,7 @@ def planned(monkeypatch) -> list[str]:
 def test_packed_plans_are_the_same(device, model) -> None:
     made = programs.training(model, "Adam", device.name, batches=1)
     plan = wf.jit(made.step).plan(*made.batches[0]).dispatches
-    found = remembered.unpacked(remembered.packed(plan))
+    found = plan_cache.unpacked(plan_cache.packed(plan))
     assert found == plan and len({id(dispatch.spec) for dispatch in found.dispatches()}) == len(
         {dispatch.spec for dispatch in plan.dispatches()}
     )
@@ -72,7 +72,7 @@ def test_what_it_was_made_from_is_in_the_key(kept, planned, tmp_path, monkeypatc
         3,
     ]
     assert len(planned) == 2
-    monkeypatch.setattr(remembered, "_code", lambda: "another weft")
+    monkeypatch.setattr(plan_cache, "_code", lambda: "another weft")
     assert load_plan(tmp_path / "a")(x).tolist() == [2, 2, 2] and len(planned) == 3
 
 
@@ -101,7 +101,7 @@ def test_damaged_entries_are_made_anew(kept, planned, tmp_path, damage) -> None:
 
 
 def test_without_a_cache(planned, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(remembered, "_kept", lambda: None)
+    monkeypatch.setattr(plan_cache, "_kept", lambda: None)
     x = wf.ones(3, device="cpu")
     wf.jit(lambda x: x * 2).plan(x).save(tmp_path / "plan")
     planned.clear()
@@ -122,4 +122,4 @@ def test_states_that_share_a_buffer_are_planned_where_they_lie(kept, device, tmp
 
 
 def test_the_files_of_weft_are_told_apart() -> None:
-    assert len(remembered._code()) == 64 and loading.remembered is remembered
+    assert len(plan_cache._code()) == 64 and loading.plan_cache is plan_cache

@@ -1,4 +1,4 @@
-"""``written_out``: detect an unrolled loop in a traced graph.
+"""``unrolled_loop``: detect an unrolled loop in a traced graph.
 
 A loop body is a run of nodes with the same operations, result types and source lines as the next run. Runs are steps of
 one loop where each step reads a result of the step before, and all steps read the same inputs and states. Layers are no
@@ -22,21 +22,21 @@ LENGTHS = 8
 
 
 @dataclass(frozen=True)
-class WrittenOut:
+class UnrolledLoop:
     """An unrolled loop: the source lines of its body, and the number of traced steps."""
 
     lines: str
     steps: int
 
 
-def written_out(graph: Graph) -> WrittenOut | None:
+def unrolled_loop(graph: Graph) -> UnrolledLoop | None:
     """Return the first unrolled loop of a graph, ``None`` where there is none."""
     tokens = _tokens(graph)
     found = [run for length in _lengths(tokens) for run in _runs(tokens, length) if _chained(graph, *run[:2])]
     if not found:
         return None
     start, length, steps = min(found)
-    return WrittenOut(_lines(graph.nodes[start : start + length]), steps)
+    return UnrolledLoop(_lines(graph.nodes[start : start + length]), steps)
 
 
 def _tokens(graph: Graph) -> list[Hashable]:

@@ -27,7 +27,7 @@ class Reach:
         if span is not None:
             self.span[new] = span
 
-    def around(self, producer: FusionNode, consumer: FusionNode) -> bool:
+    def separated_by_a_call(self, producer: FusionNode, consumer: FusionNode) -> bool:
         """Return whether a third call is known to run between two calls, so that these cannot be merged."""
         place = self.calls.place
         last = place[consumer]

@@ -8,7 +8,7 @@ from weft.graph.lower.lowered import Block, LoweredStep
 from weft.kernels import Kernel, Library, Part
 
 
-def same_places(call: LoweredStep, old: str, new: str) -> bool:
+def may_overwrite(call: LoweredStep, old: str, new: str) -> bool:
     """Return whether a kernel reads ``old`` only at the index where the same point writes ``new``."""
     parts = parts_of(call)
     if (

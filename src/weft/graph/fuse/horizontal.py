@@ -23,16 +23,16 @@ Spread = tuple[int, int | None]
 """The vector width of a kernel and the team size of its reductions (``None`` for a kernel without reductions)."""
 
 
-def side_by_side(
-    calls: FusionGraph, sound: Callable[[FusionNode], bool], made: Callable[[FusionNode], KernelCall]
+def fuse_horizontally(
+    calls: FusionGraph, is_valid: Callable[[FusionNode], bool], made: Callable[[FusionNode], KernelCall]
 ) -> None:
-    """Fuse small independent kernels; ``made`` returns the call of a node, ``sound`` whether a node is valid."""
+    """Fuse small independent kernels; ``made`` returns the call of a node, ``is_valid`` whether a node is valid."""
     spreads = {node: spread for node in calls.nodes if (spread := _spread(calls, node, made)) is not None}
     node = calls.following(-1)
     while node is not None:
         place = calls.place[node]
         if node in spreads:
-            _join_next(calls, node, spreads, sound, made)
+            _join_next(calls, node, spreads, is_valid, made)
         node = calls.following(place)
 
 
@@ -40,7 +40,7 @@ def _join_next(
     calls: FusionGraph,
     first: FusionNode,
     spreads: dict[FusionNode, Spread],
-    sound: Callable[[FusionNode], bool],
+    is_valid: Callable[[FusionNode], bool],
     made: Callable[[FusionNode], KernelCall],
 ) -> bool:
     """Merge a call with the first later call that it fits; return whether there is such a call."""
@@ -52,8 +52,8 @@ def _join_next(
         spread = _common(spreads[first], spreads[second]) if second in spreads else None
         if spread is None:
             continue
-        together = _joined(first, second, spread)
-        if _visited(together) > LARGEST or len(together.parts or ()) > PARTS or not sound(together):
+        together = _merged(first, second, spread)
+        if _visited(together) > LARGEST or len(together.parts or ()) > PARTS or not is_valid(together):
             continue
         if spread[0] == 4 and not _still_in_fours(made(together)):
             continue
@@ -91,7 +91,7 @@ def _common(a: Spread, b: Spread) -> Spread | None:
     return a[0], b[1] if a[1] is None else a[1]
 
 
-def _joined(first: FusionNode, second: FusionNode, spread: Spread) -> FusionNode:
+def _merged(first: FusionNode, second: FusionNode, spread: Spread) -> FusionNode:
     assert first.parts is not None and second.parts is not None
     first_kernel, second_kernel = first.call.kernel, second.call.kernel
     assert isinstance(first_kernel, Kernel) and isinstance(second_kernel, Kernel)
