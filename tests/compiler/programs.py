@@ -1,4 +1,4 @@
-"""Small models with their training steps, each made twice alike: for the eager run and for the jitted one."""
+"""Small models with their training steps, in two equal copies: for the eager run and for the jitted run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``wf.compile``: what a compiled function or module gives eager autograd, against the same without it."""
+"""``wf.compile``: results and gradients of compiled functions and modules, compared with the uncompiled ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def given(device, *shape: int, seed: int = 0, grad: bool = True):
 
 
 def agree(fn, *tensors, bound: float = 1e-5):
-    """Results and gradients of a function, compiled and not; gives the compiled function."""
+    """Compare results and gradients of a function, compiled and not; return the compiled function."""
     compiled = wf.compile(fn)
     expected = _results_and_gradients(fn, tensors)
     for _ in range(2):
@@ -80,7 +80,7 @@ def test_trees_of_arguments_and_results_and_numbers(device) -> None:
     numpy.testing.assert_allclose(b.grad.numpy(), numpy.ones(2))
 
 
-def test_gradients_flow_through_to_what_the_arguments_came_from(device) -> None:
+def test_gradients_flow_through_the_arguments(device) -> None:
     x = given(device, 4, 3)
     f = wf.compile(lambda a, b: (a * b).tanh())
     middle = x.t() * 2  # not contiguous, and computed
@@ -101,7 +101,7 @@ def test_calls_before_the_first_goes_backward_hold_values_of_their_own(device) -
         numpy.testing.assert_allclose(value.grad.numpy(), numpy.exp(x) * (1 + x), rtol=1e-4)
 
 
-def test_what_no_gradient_reaches_gets_none(device) -> None:
+def test_results_without_gradients_give_none(device) -> None:
     """As eagerly: no zeros, which an optimizer with momentum would not take for nothing."""
     trunk, left, right = (given(device, 3, 3, seed=seed) for seed in range(3))
 
@@ -135,7 +135,7 @@ def test_arguments_and_parameters_as_results(device) -> None:
     assert x.grad.tolist() == [2.0] * 3 and w.grad.tolist() == [3.0] * 3
 
 
-def test_in_place_on_what_is_inside(device) -> None:
+def test_in_place_writes_within_the_function(device) -> None:
     def f(x):
         y = x * 2
         y[1] = 0.0
@@ -180,7 +180,7 @@ def test_random_numbers_are_those_of_the_eager_run_and_the_same_in_the_gradient(
     numpy.testing.assert_allclose(grad * x.detach().numpy(), y, rtol=1e-5, atol=1e-6)
 
 
-def test_state_that_changes_is_read_as_it_was(device) -> None:
+def test_the_backward_pass_reads_the_earlier_state(device) -> None:
     counter = wf.ones(3, device=device.name)
 
     def f(x):
@@ -305,7 +305,7 @@ def test_a_step_that_goes_backward_itself(device) -> None:
 # With other parts.
 
 
-def test_inside_of_jit_it_is_part_of_the_graph(device) -> None:
+def test_a_compiled_function_in_jit_is_part_of_the_graph(device) -> None:
     inner = wf.compile(lambda x: x.sin() * x)
 
     @wf.jit
@@ -362,7 +362,7 @@ def test_methods_and_bounded_caches(device) -> None:
     assert len(two.run._programs) == 2
 
 
-def test_freezing_a_parameter_compiles_anew(device) -> None:
+def test_freezing_a_parameter_recompiles(device) -> None:
     w = given(device, 3, seed=1)
     f = wf.compile(lambda x: (x * w).sum())
     f(given(device, 3)).backward()

@@ -77,7 +77,7 @@ def test_less_memory_is_held_between_forward_and_backward_than_eagerly(model: st
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_what_is_computed_again_is_cheap(model: str) -> None:
+def test_only_cheap_ops_are_recomputed(model: str) -> None:
     from weft.graph.grad.partition import repeatable
 
     made = training(model, "SGD", "cpu", batches=1, wrap=wf.compile)

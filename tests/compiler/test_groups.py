@@ -1,4 +1,4 @@
-"""States that lie in common buffers: programs over many parameters on a device that binds eight buffers a kernel."""
+"""States in shared buffers: programs over many parameters on a device that binds eight buffers for each kernel."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.webgpu
 
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
-    """The device as one that binds eight buffers a kernel."""
+    """The device with a limit of eight buffers for each kernel."""
     opened = devices.open(ADAPTER)
     limits = {**opened.profile.limits, "max-storage-buffers-per-shader-stage": 8}
     monkeypatch.setattr(opened, "profile", replace(opened.profile, limits=limits))
@@ -130,7 +130,7 @@ def test_eager_code_uses_the_states_between_steps() -> None:
     ]
 
 
-def test_states_that_were_moved_are_planned_anew() -> None:
+def test_moved_states_are_planned_again() -> None:
     eager, _ = reference(8)
     made = Training()
     step = wf.jit(made.step)

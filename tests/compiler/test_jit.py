@@ -1,4 +1,4 @@
-"""``wf.jit``: signatures, state, ownership, gradients, and what happens where something is wrong."""
+"""``wf.jit``: signatures, state, ownership, gradients, and errors."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ def test_an_argument_that_is_also_state(device) -> None:
     assert w.tolist() == [2.0, 2.0]
 
 
-def test_constants_made_inside_start_anew(device) -> None:
+def test_constants_of_the_function_are_created_at_each_call(device) -> None:
     @wf.jit
     def f(x):
         total = wf.tensor([1.0, 2.0], device=device.name)
@@ -279,7 +279,7 @@ def test_replaced_parameters_and_generators_are_taken_over(device) -> None:
     assert f(x).tolist() == [[3.0, 3.0]] and f.compilations == 2
 
 
-def test_replaced_layers_compile_anew(device) -> None:
+def test_replaced_layers_recompile(device) -> None:
     model = wf.nn.Sequential(wf.nn.Linear(2, 2), wf.nn.ReLU()).to(device.name)
     f = wf.jit(lambda x: model(x))
     x = -ones(device, 1, 2)
@@ -438,7 +438,7 @@ def test_donated_arguments_are_used_up(device) -> None:
     assert append.compilations == 1
 
 
-def test_donating_what_others_use(device) -> None:
+def test_donating_shared_memory_is_refused(device) -> None:
     w = wf.ones(2, device=device.name)
 
     @wf.jit(donate=0)
@@ -493,7 +493,7 @@ def test_a_loss_that_is_no_scalar(device) -> None:
         (repr, r"weft\.capture\(name, tensor\)"),
     ],
 )
-def test_reading_a_value_names_the_line_and_what_to_do(read, advice: str) -> None:
+def test_reading_a_value_names_the_line_and_the_fix(read, advice: str) -> None:
     f = wf.jit(lambda x: read(x.sum()))
     with pytest.raises(UnsupportedError, match=rf"has no value yet.*{advice}.* \(at test_jit\.py:\d+\)"):
         f(wf.ones(2, device="cpu"))
@@ -591,7 +591,7 @@ def test_escaped_tracers_name_their_holder() -> None:
         wf.jit(lambda x: x)(attach.kept)
 
 
-def test_what_would_happen_once_is_refused() -> None:
+def test_side_effects_of_the_trace_are_refused() -> None:
     p = wf.nn.Parameter(wf.ones(2, device="cpu"))
     optimizer = wf.optim.SGD([p], lr=0.1)
     schedule = wf.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5**step)
@@ -624,7 +624,7 @@ def test_two_devices_in_one_function() -> None:
         wf.jit(lambda x: (x * 2, b * 2))(a)
 
 
-def test_exceptions_leave_everything_as_it_was(device) -> None:
+def test_exceptions_change_no_state(device) -> None:
     model = wf.nn.Sequential(
         wf.nn.Linear(3, 4), wf.nn.BatchNorm1d(4), wf.nn.Dropout(), wf.nn.Linear(4, 1)
     ).to(device.name)

@@ -1,4 +1,4 @@
-"""Plain values behind a jitted function: a change compiles anew, with the reason; a refused trace undoes its writes."""
+"""Guards of plain values: a change recompiles and logs the reason; a failed trace restores the function's writes."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ READS: dict[str, tuple[Callable[[], float], Callable[[Any], None], Any, Any, str
 
 
 @pytest.mark.parametrize("name", [name for name in READS if name != "a class attribute of an object"])
-def test_a_change_of_a_plain_value_compiles_anew(device: Any, name: str, caplog: Any) -> None:
+def test_a_change_of_a_plain_value_recompiles(device: Any, name: str, caplog: Any) -> None:
     get, set_, old, new, reason = READS[name]
     f, x = wf.jit(scaled(get)), wf.ones(1, device=device.name)
     try:
@@ -182,7 +182,7 @@ def test_functions_and_objects_that_are_replaced() -> None:
     assert f(-x).item() == -7.0 and f.compilations == 3
 
 
-def test_what_the_function_changes_itself_is_said_and_not_guarded(caplog: Any) -> None:
+def test_values_that_the_function_changes_are_logged_and_not_guarded(caplog: Any) -> None:
     net, count = Layer(), 0
 
     class Counting(wf.nn.Module):
@@ -220,7 +220,7 @@ def test_classes_are_as_they_were_after_a_trace() -> None:
 # Refused traces.
 
 
-def test_a_refused_trace_undoes_what_it_wrote() -> None:
+def test_a_failed_trace_restores_python_values() -> None:
     class Recurrent(wf.nn.Module):
         def __init__(self):
             super().__init__()

@@ -250,7 +250,7 @@ def test_control_flow(small: str) -> None:
             )
 
 
-def test_what_is_not_done_in_pieces_names_the_operation_and_the_limit(small: str) -> None:
+def test_an_op_that_cannot_be_split_names_the_limit(small: str) -> None:
     total = wf.zeros(3, device=small)
 
     def run(x: wf.Tensor) -> wf.Tensor:

@@ -1,4 +1,4 @@
-"""Masks in jitted functions: what keeps its places is compiled as ``where``, the rest is refused by its name."""
+"""Masks in jitted functions: shape-preserving uses compile as ``where``, other uses raise an error."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ STATIC: dict[str, Callable[[Any, Any], None]] = {
 
 
 @pytest.mark.parametrize("name", STATIC)
-def test_what_keeps_its_places_is_compiled(device: Any, name: str) -> None:
+def test_shape_preserving_masks_are_compiled(device: Any, name: str) -> None:
     program = written(STATIC[name])
     f = wf.jit(program)
     found = f(wf.tensor(VALUES, device=device.name))
@@ -63,7 +63,7 @@ def test_what_keeps_its_places_is_compiled(device: Any, name: str) -> None:
     assert f.compilations == 1
 
 
-def test_gradients_do_not_see_what_is_not_selected(device: Any) -> None:
+def test_unselected_elements_get_no_gradient(device: Any) -> None:
     """The reciprocal of an element that is not selected is infinite: its gradient is 0, and no NaN."""
 
     def loss(x):

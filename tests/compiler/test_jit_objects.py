@@ -86,7 +86,7 @@ def test_objects_with_programs_are_collected() -> None:
     assert gone() is None
 
 
-def test_a_method_and_the_one_it_overrides() -> None:
+def test_a_method_and_the_overridden_method() -> None:
     owner = Tripler()
     for _ in range(2):
         assert owner.run(ones(1)).tolist() == [3.0]
@@ -123,7 +123,7 @@ class Modules(wf.nn.Module):
         return 1
 
 
-def test_modules_given_as_arguments_are_told_apart_by_identity() -> None:
+def test_module_arguments_are_compared_by_identity() -> None:
     f = wf.jit(lambda net, x: net(x))
     one, two = Modules(2.0), Modules(3.0)
     assert one == two
@@ -142,7 +142,7 @@ class Out:
 
 
 class Attributes(OrderedDict):
-    """A mapping whose entries are attributes too, as libraries of models give."""
+    """A mapping whose entries are attributes too, as configurations in libraries of models."""
 
     def __init__(self, owner, **entries):
         super().__init__(**entries)

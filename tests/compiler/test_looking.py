@@ -71,7 +71,7 @@ def test_explain_prints_and_writes_mermaid(capsys, tmp_path) -> None:
     assert w.tolist() == [1.0, 1.0, 1.0]
 
 
-def test_nan_is_named_where_it_comes_up(device) -> None:
+def test_the_first_op_with_a_nan_is_named(device) -> None:
     w = wf.ones(2, device=device.name)
 
     @wf.jit

@@ -1,4 +1,4 @@
-"""Compilations that take long say what they compile, and name a loop that was written out."""
+"""Slow compilations are logged, with the lines of an unrolled loop."""
 
 from __future__ import annotations
 

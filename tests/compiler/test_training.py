@@ -99,7 +99,7 @@ def test_betas_of_a_schedule_are_read_at_each_step(device) -> None:
     assert step.compilations == 1
 
 
-def test_another_option_compiles_anew(device) -> None:
+def test_a_changed_option_recompiles(device) -> None:
     made = training("mlp", "AdamW", device.name)
     step = wf.jit(made.step)
     step(*made.batches[0])
@@ -145,7 +145,7 @@ def loops(graph: Graph) -> list[int]:
     ("kind", "layers", "bidirectional"), [("LSTM", 2, False), ("GRU", 1, True), ("RNN", 1, False)]
 )
 def test_recurrent_layers_are_loops_of_any_length(kind: str, layers: int, bidirectional: bool) -> None:
-    """Forwards and backwards, one for each layer and direction; a plan's steps do not grow with the length."""
+    """There is one loop for each layer and direction, forward and backward; a plan's steps do not grow with the length."""
     steps = {}
     for length in (12, 48):
         wf.manual_seed(0)
@@ -177,7 +177,7 @@ def test_eager_and_jitted_steps_may_alternate(device) -> None:
     assert step.compilations == 1  # the first eager step left gradients, as later ones do
 
 
-def test_optimizer_state_is_what_eager_code_sees(device) -> None:
+def test_eager_code_sees_the_optimizer_state(device) -> None:
     eager = training("mlp", "Adam", device.name)
     for batch in eager.batches[:3]:
         eager.step(*batch)

@@ -1,4 +1,4 @@
-"""``compile_training``: its losses against a loop by hand, its state, and what its handle says of mistakes."""
+"""``compile_training``: losses compared with a hand-written loop, state, and errors."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_normalized_gradients_against_pytorch() -> None:
 # Results.
 
 
-def test_a_result_waits_when_it_is_read(device: Device) -> None:
+def test_reading_a_result_waits_for_the_device(device: Device) -> None:
     train = started(device)
     result = train.step(x=BATCHES[0][0], y=BATCHES[0][1])
     assert repr(result) == "StepResult(number=1, being computed)"
@@ -166,7 +166,7 @@ def test_a_result_waits_when_it_is_read(device: Device) -> None:
     assert asyncio.run(awaited()) > 0
 
 
-def test_what_fails_on_the_device_raises_when_it_is_read(device: Device) -> None:
+def test_device_errors_are_raised_at_the_read(device: Device) -> None:
     train = started(device)
     with pytest.raises(IndexOutOfRangeError, match="target 7 is out of range"):
         _ = train.step(x=BATCHES[0][0], y=numpy.full(ROWS, 7)).loss
@@ -410,7 +410,7 @@ def test_steps_of_open_size(device: Device) -> None:
     assert train.compilations == 2 and all(result.loss > 0 for result in losses)
 
 
-def test_another_model_takes_over(device: Device) -> None:
+def test_a_model_is_replaced(device: Device) -> None:
     train = started(device, schedule=warm)
     predict = train.attach(lambda model, x: model(x), {"x": (None, 6)})
     predict(x=numpy.zeros((2, 6)))
@@ -524,7 +524,7 @@ def test_inputs_that_are_not_as_declared() -> None:
 
 
 @pytest.mark.webgpu
-def test_a_model_on_another_device_takes_over() -> None:
+def test_a_model_is_replaced_on_another_device() -> None:
     train = started(wf.devices.open("cpu"))
     predict = train.attach(lambda model, x: model(x), {"x": (2, 6)})
     train.replace_model(network(ADAPTER))

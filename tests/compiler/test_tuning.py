@@ -1,4 +1,4 @@
-"""Tuning on a software rasteriser: choices are measured, taken by what is compiled next, kept on disk, and recorded."""
+"""Tuning on a software rasteriser: choices are measured, used by later compilations, stored on disk, and recorded."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.webgpu
 
 @pytest.fixture
 def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
-    """The test adapter, untuned and taken for a software rasteriser, with a directory of its own for what is kept."""
+    """The untuned test adapter, marked as a software rasteriser, with a temporary directory for stored choices."""
     monkeypatch.setenv("WEFT_CACHE", "1")
     monkeypatch.setenv("WEFT_CACHE_DIR", str(tmp_path))
     opened = devices.open(ADAPTER)
@@ -44,7 +44,7 @@ def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Python's own handling of Ctrl-C, which a shell turns off for what it runs in the background."""
+    """Python's default handling of Ctrl-C, which a shell disables for background jobs."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -63,7 +63,7 @@ def program(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def prefer(monkeypatch: pytest.MonkeyPatch, chosen: Choice) -> None:
-    """Make a choice win, whatever it takes: what is tested is what becomes of the winner."""
+    """Make a choice win whatever its time, since the tests check the use of the winner."""
     real, own = tuning._seconds, subjects.Product.dispatches
     fold = subjects.Fold.dispatches
     winning: list[Any] = []  # kept alive: the number of a freed object may be that of a later one
@@ -200,7 +200,7 @@ def test_nothing_is_kept_where_keeping_is_off(gpu: Device, monkeypatch: pytest.M
     assert gpu.profile.choices and load(find(ADAPTER).info) == {}
 
 
-def test_an_interrupt_leaves_what_was_measured_and_a_usable_device(
+def test_an_interrupt_stores_the_measurements_and_leaves_a_usable_device(
     gpu: Device, monkeypatch: pytest.MonkeyPatch, interruptible: None
 ) -> None:
     a, b = given()
@@ -283,7 +283,7 @@ def other():
 """
 
 
-def test_the_command_tunes_what_a_file_gives(
+def test_the_command_tunes_the_function_of_a_file(
     gpu: Device, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "step.py"
@@ -303,7 +303,7 @@ def test_the_command_tunes_what_a_file_gives(
     assert "have no choices" in capsys.readouterr().err
 
 
-def test_the_command_says_when_it_was_interrupted(
+def test_the_command_reports_an_interrupt(
     gpu: Device, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], interruptible: None
 ) -> None:
     def interrupted(*_: Any) -> Any:

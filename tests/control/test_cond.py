@@ -49,7 +49,7 @@ MODES: dict[str, Callable[[Callable[..., Any], list[Any]], Any]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """A program of arrays, whose first decides; it takes ``cond`` and the arrays."""
+    """A program that takes ``cond`` and arrays, of which the first is the predicate."""
 
     program: Callable[..., Any]
     arrays: tuple[numpy.ndarray, ...]
@@ -203,7 +203,7 @@ def plan_of(function: JitFunction) -> Plan:
 
 
 def test_a_plan_has_both_branches_and_runs_one(device) -> None:
-    """As many dispatches as the branch has; the results of both lie in the same place, and nothing is copied there."""
+    """A call has the dispatches of one branch; both branches write their results to the same memory, without copies."""
 
     def run(c: Any, x: Any) -> Any:
         return cond(c > 0, lambda x: x.sin().sum(0).exp(), lambda x: x[0] * 2, (x,))
@@ -266,7 +266,7 @@ def test_parameters_around_the_branches_get_gradients(device, mode: str) -> None
 
 
 def test_the_gradient_is_a_branch_too(device) -> None:
-    """And it is given only what the branches' gradients read."""
+    """The gradient takes only the operands that the gradients of the branches read."""
     x = wf.ones(3, device=device.name)
 
     def run(c: Any, x: Any, unread: Any) -> Any:
@@ -279,8 +279,8 @@ def test_the_gradient_is_a_branch_too(device) -> None:
     assert len(forward.inputs) == 3 and len(backward.inputs) == 3  # predicate, x, and unread or the gradient
 
 
-def test_states_in_branches_stay_where_they_are_not_written(device) -> None:
-    """A branch may write tensors from around it; the other leaves them."""
+def test_branches_keep_states_that_they_do_not_write(device) -> None:
+    """One branch writes a captured tensor; the other branch does not change it."""
     state, untouched = wf.zeros(4, device=device.name), wf.zeros(2, device=device.name)
 
     def run(c: Any, x: Any) -> Any:
@@ -308,7 +308,7 @@ def test_states_in_branches_stay_where_they_are_not_written(device) -> None:
 
 
 def test_a_state_that_is_not_written_is_not_moved(device) -> None:
-    """The branch that writes it does so in place, and the other has nothing to do."""
+    """The writing branch works in place, and the other branch has no dispatch for the state."""
     state = wf.zeros(1 << 16, device=device.name)
     function = wf.jit(lambda c, x: cond(c > 0, lambda: (state.mul_(0.5).add_(x), ())[1], lambda: ()))
     x = wf.ones(1 << 16, device=device.name)
@@ -322,8 +322,8 @@ def test_a_state_that_is_not_written_is_not_moved(device) -> None:
 
 
 @pytest.mark.parametrize("mode", ["run", "traced", "planned"])
-def test_an_operand_may_be_a_view_of_what_a_branch_writes(device, mode: str) -> None:
-    """It is the same memory in the branch, as it is outside."""
+def test_an_operand_may_be_a_view_of_a_written_tensor(device, mode: str) -> None:
+    """The view and the tensor share memory in the branch."""
     state = wf.ones(3, 4, device=device.name)
 
     def run(c: Any, x: Any) -> Any:
@@ -431,7 +431,7 @@ def test_a_python_bool_chooses_once() -> None:
 
 
 def test_threads_change_no_bit() -> None:
-    """Over one thread and two, and from run to run."""
+    """Results are bit-identical with one thread and two, and from run to run."""
     function = lambda c, x: cond(c > 0, lambda x: (x.sin() * 2).sum(0), lambda x: x.exp().mean(0), (x,))  # noqa: E731
     bits = set()
     x = wf.tensor(draw(512, 1024), dtype=wf.float32, device="cpu")
@@ -502,7 +502,7 @@ WRONG_ANYHOW: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
 
 @pytest.mark.parametrize("mode", ["traced", "planned"])
 @pytest.mark.parametrize("name", WRONG)
-def test_branches_that_differ_are_told(device, name: str, mode: str) -> None:
+def test_errors_name_the_difference_of_branches(device, name: str, mode: str) -> None:
     run, kind, message = WRONG[name]
     with pytest.raises(kind, match=message):
         MODES[mode](run, [wf.ones(*X, device=device.name)])
@@ -510,13 +510,13 @@ def test_branches_that_differ_are_told(device, name: str, mode: str) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", WRONG_ANYHOW)
-def test_wrong_programs_are_told_what_is_wrong(device, name: str, mode: str) -> None:
+def test_errors_name_the_mistake(device, name: str, mode: str) -> None:
     run, kind, message = WRONG_ANYHOW[name]
     with pytest.raises(kind, match=message):
         MODES[mode](run, [wf.ones(*X, device=device.name)])
 
 
-def test_an_error_in_a_branch_names_its_line_and_leaves_all_as_it_was(device) -> None:
+def test_an_error_in_a_branch_names_its_line_and_changes_nothing(device) -> None:
     state = wf.zeros(3, device=device.name)
     version = state._data.version
 

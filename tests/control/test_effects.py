@@ -1,4 +1,4 @@
-"""What a body does beside its results: it writes tensors from outside, and draws random numbers."""
+"""Side effects of bodies: writes to captured tensors, and random numbers."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ VIEWS: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("inside", [False, True])
 def test_writes_through_views(device, view: str, mode: str, inside: bool) -> None:
-    """Of a view that is taken in the body or before it; read through another view in the same step and afterwards."""
+    """A view is taken in the body or before it, and another view is read in the same step and afterwards."""
     held = wf.zeros(3, 4, device=device.name)
     expected = numpy.zeros((3, 4), "float32")
     outer = VIEWS[view](held)
@@ -239,7 +239,7 @@ def test_writes_through_views(device, view: str, mode: str, inside: bool) -> Non
 
 @pytest.mark.parametrize("mode", MODES)
 def test_writes_to_values_of_the_program_around(device, mode: str) -> None:
-    """With a history: gradients flow through what was written, step by step."""
+    """The tensors have a history: gradients flow through the writes of each step."""
 
     def run(x: Any) -> Any:
         x = x.detach().requires_grad_()
@@ -350,7 +350,7 @@ def test_steps_of_training_in_a_loop(device) -> None:
 
 
 def test_gradients_add_up_over_a_loop(device) -> None:
-    """In ``grad`` that is there before; where there is none, what to do is said."""
+    """Gradients accumulate in an existing ``grad``; without one, an error gives advice."""
     weight = wf.ones(3, device=device.name).requires_grad_()
     optimizer = wf.optim.SGD([weight], lr=0.1)
 
@@ -379,8 +379,8 @@ def test_gradients_add_up_over_a_loop(device) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_what_a_loop_was_given_may_be_written_later(device, mode: str) -> None:
-    """The gradient of a sum reads none of it; and what it reads, it reads as it was."""
+def test_operands_of_a_loop_may_be_written_afterwards(device, mode: str) -> None:
+    """A gradient reads the operands as they were before the write."""
 
     def run(x: Any) -> Any:
         x = x.detach().requires_grad_()
@@ -398,7 +398,7 @@ def test_what_a_loop_was_given_may_be_written_later(device, mode: str) -> None:
     numpy.testing.assert_allclose(MODES[mode](run, [x]).numpy(), expected, rtol=1e-6)
 
 
-def test_the_gradient_of_a_loop_is_given_what_it_reads(device) -> None:
+def test_the_gradient_of_a_loop_takes_only_what_it_reads(device) -> None:
     def operands(body: Callable[..., Any]) -> int:
         def run(x: Any, w: Any) -> Any:
             x, w = x.detach().requires_grad_(), w.detach().requires_grad_()
@@ -439,8 +439,8 @@ def test_a_traced_value_that_leaves_its_body_is_an_error(device) -> None:
     kept.clear()
 
 
-def test_a_loop_of_unknown_length_draws_for_as_long_as_it_runs(device) -> None:
-    """What is drawn after it comes behind all that it drew."""
+def test_each_step_of_a_while_loop_draws_numbers(device) -> None:
+    """Later draws continue behind all draws of the loop."""
 
     def run(limit: Any) -> Any:
         _, total = while_loop(

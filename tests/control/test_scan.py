@@ -44,7 +44,7 @@ def looped(
 
 @dataclass(frozen=True)
 class Case:
-    """A body with its trees of arrays; ``closed`` are values that it takes from around it."""
+    """A body with its trees of arrays; ``closed`` are captured values."""
 
     body: Callable[..., Any]
     init: Tree
@@ -73,7 +73,7 @@ def counted(carry, x):
 
 
 def nested(loop, h, x, w):
-    """A row at a time, each of which takes three steps of its own; the last one goes the other way."""
+    """A loop over rows with an inner loop of three steps; the last loop runs in reverse."""
 
     def inner(state, row):
         state = (state * w[0] + row).tanh()
@@ -84,7 +84,7 @@ def nested(loop, h, x, w):
 
 
 def three_deep(loop, h, x):
-    """Loops that reach nothing but what is carried to them."""
+    """Nested loops that use only carried values."""
 
     def middle(state, row):
         last, rows = loop(lambda a, b: ((a * b).sin(), a + b), state, row, None, False)
@@ -239,7 +239,7 @@ def test_numeric_gradients(mode: str) -> None:
 
 
 def test_a_graph_that_was_traced_without_gradients_has_them() -> None:
-    """Its loop does not give what its gradient reads, which is then computed again."""
+    """The loop does not return the carried values that its gradient reads, so a second run computes them."""
     given = [wf.tensor(draw(*shape), dtype=wf.float64, device="cpu") for shape in ((2, 3), (4, 2, 3), (3, 3))]
     graph = trace(lambda h, xs, w: scan(lambda h, x: cell(h, x, w), h, xs), *given).graph
     leaves = [value.detach().requires_grad_() for value in given]
@@ -253,7 +253,7 @@ def test_a_graph_that_was_traced_without_gradients_has_them() -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_parameters_around_the_body_get_gradients(device, mode: str) -> None:
-    """Closed over by the program, and not arguments of it: states of the trace."""
+    """Captured parameters are states of the trace."""
     wf.manual_seed(0)
     layer = nn.Linear(3, 3).to(device.name)
     h, xs = wf.randn(2, 3, device=device.name), wf.randn(LENGTH, 2, 3, device=device.name)
@@ -277,7 +277,7 @@ def test_parameters_around_the_body_get_gradients(device, mode: str) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_values_of_the_program_around_the_body(device, mode: str) -> None:
-    """Computed in the trace before the loop, one of them from a view, and read after it."""
+    """Captured values are computed before the loop, one of them from a view, and read after the loop."""
 
     def run(x: Any) -> list[Any]:
         x = x.detach().requires_grad_()
@@ -302,7 +302,7 @@ def test_values_of_the_program_around_the_body(device, mode: str) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_writes_to_values_of_the_body(device, mode: str) -> None:
-    """In place on what a step has made, through a view."""
+    """A step writes in place, through a view, to a value that it has computed."""
 
     def body(c: Any, x: Any) -> tuple[Any, Any]:
         made = c * 2
@@ -327,7 +327,7 @@ def test_writes_to_values_of_the_body(device, mode: str) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_carry_that_is_given_stays(device, mode: str) -> None:
-    """A loop works on memory of its own: what it was given may be read afterwards, and given again."""
+    """A loop works on its own memory, so its operands may be read and passed again afterwards."""
 
     def run(c: Any, xs: Any) -> list[Any]:
         first, _ = scan(lambda c, x: (c + x, ()), c, xs)
@@ -411,7 +411,7 @@ WRONG: dict[str, tuple[Callable[[Any, Any], Any], type[Exception], str]] = {
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", WRONG)
-def test_wrong_programs_are_told_what_is_wrong(device, name: str, mode: str) -> None:
+def test_errors_name_the_mistake(device, name: str, mode: str) -> None:
     run, kind, message = WRONG[name]
     given = [wf.ones(3, device=device.name), wf.ones(*X, device=device.name)]
     with pytest.raises(kind, match=message):

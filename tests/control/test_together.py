@@ -25,7 +25,7 @@ def doubled_until(limit: float, x: Any) -> Any:
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_compiled_functions_take_part_in_eager_gradients(device, sign: float) -> None:
-    """Cut between forward and backward: what the backward's branch and loop read is saved or made again."""
+    """The backward graph's branch and loop read saved or recomputed tensors."""
     weight = wf.tensor(draw(3, 3), dtype=wf.float32, device=device.name).requires_grad_()
 
     def run(x: Any) -> Any:
@@ -54,7 +54,7 @@ def test_types_alone() -> None:
 
 
 def test_half_precision_within_bodies(device) -> None:
-    """Autocast around a body holds in it, run and compiled alike."""
+    """Autocast around a body applies in the body, in eager and compiled mode."""
     weight = wf.tensor(draw(3, 3), dtype=wf.float32, device=device.name)
 
     def run(x: Any) -> Any:
@@ -71,7 +71,7 @@ def test_half_precision_within_bodies(device) -> None:
 
 
 def test_every_dispatch_is_seen_by_the_profiler(device) -> None:
-    """Which is told of them one by one, as far as they are run."""
+    """The profiler sees each dispatch that runs."""
     function = wf.jit(lambda x: doubled_until(50, x))
     x = wf.ones(3, device=device.name)
     function(x)

@@ -1,4 +1,4 @@
-"""``while_loop`` against loops of Python: run, traced, planned and looked at, with what it may do and what not."""
+"""``while_loop`` compared with Python loops: eager, traced, planned and under ``debug``; side effects and errors."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_values_are_those_of_a_loop(device, program: Program, mode: str) -> None
 
 
 def test_newton_to_convergence(device) -> None:
-    """Each row until it is good enough, all of them until the last one is."""
+    """Each row stops at its convergence, and the loop stops with the last row."""
 
     @wf.jit
     def roots(a: Any, tolerance: Any) -> Any:
@@ -153,7 +153,7 @@ def test_a_decoder_that_stops_early(device) -> None:
     assert list(model.parameters())
 
 
-def test_a_plan_has_one_loop_and_runs_as_many_steps_as_it_takes(device) -> None:
+def test_a_plan_has_one_loop_of_the_required_steps(device) -> None:
     function = wf.jit(
         lambda limit, x: while_loop(
             lambda n, x: n < limit, lambda n, x: (n + 1, x.sin()), (number(device), x)
@@ -226,7 +226,7 @@ def test_a_loop_in_a_branch_and_a_branch_in_a_loop(device) -> None:
 
 
 def test_states_and_draws_in_the_body(device) -> None:
-    """What the body writes outside goes from step to step; each step draws its own numbers."""
+    """Captured tensors that the body writes are carried from step to step; each step draws new random numbers."""
     state = wf.zeros(3, device=device.name)
 
     def run(limit: Any) -> Any:
@@ -253,7 +253,7 @@ def test_states_and_draws_in_the_body(device) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_there_is_no_gradient_and_the_error_says_what_has(device, mode: str) -> None:
+def test_a_gradient_is_refused_with_advice(device, mode: str) -> None:
     def run(x: Any) -> Any:
         x = x.detach().requires_grad_()
         _, y = while_loop(lambda n, x: n < 2, lambda n, x: (n + 1, x * 2), (number(device), x))
@@ -383,7 +383,7 @@ WRONG: dict[str, tuple[Callable[[Any, Any], Any], type[Exception], str]] = {
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", WRONG)
-def test_wrong_programs_are_told_what_is_wrong(device, name: str, mode: str) -> None:
+def test_errors_name_the_mistake(device, name: str, mode: str) -> None:
     run, kind, message = WRONG[name]
     with pytest.raises(kind, match=message):
         MODES[mode](run, [number(device), wf.ones(3, device=device.name)])
@@ -403,7 +403,7 @@ def test_a_condition_that_writes_is_refused(device) -> None:
     assert state.sum().item() == 0
 
 
-def test_what_is_given_stays(device) -> None:
+def test_operands_are_not_overwritten(device) -> None:
     x = wf.tensor(draw(3), dtype=wf.float32, device=device.name)
     before = x.numpy().copy()
     function = wf.jit(

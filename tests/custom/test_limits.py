@@ -1,4 +1,4 @@
-"""Users' WGSL is bounded before a driver sees it, and loops that a driver ends early are reported."""
+"""Limits of users' WGSL, which are checked before a driver sees it, and reports of loops that a driver aborts."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ TOO_MUCH = {
 
 
 @pytest.mark.parametrize("kind", TOO_MUCH)
-def test_what_is_too_much_is_refused_before_a_driver_sees_it(kind: str) -> None:
+def test_excessive_kernels_are_refused_before_the_driver(kind: str) -> None:
     source, message = TOO_MUCH[kind]
     with pytest.raises(ArgumentError, match=message):
         register(source)
 
 
 @pytest.mark.webgpu
-def test_what_fits_is_compiled() -> None:
+def test_kernels_within_the_limits_are_compiled() -> None:
     kernel = register(
         "var a: array<f32, 4 * 64>; var r: array<vec2<f32>, 8>; for (var i = 0u; i < 256u; i++) { a[i] = f32(i); }\n"
         "if (id.x < n) { y[id.x] = " + nested("(", ")", 100, "a[id.x] + r[0].x + x[id.x]") + "; }"
@@ -124,7 +124,7 @@ def test_loops_that_a_driver_ends_are_reported(kind: str, software: str) -> None
 
 @pytest.mark.webgpu
 def test_invocations_that_take_different_turns(software: str) -> None:
-    """Neighbours share the driver's count: some loop first, and others later."""
+    """Neighbouring invocations share the driver's counter: some loop first, others later."""
     source = """
 fn turns(count: u32) -> u32 {
     var a = 0u;
@@ -173,9 +173,9 @@ def test_mistakes_keep_their_lines_beside_watched_loops() -> None:
 
 
 @pytest.mark.webgpu
-def test_a_loop_that_cannot_be_watched_is_refused(software: str) -> None:
+def test_a_loop_that_cannot_be_instrumented_is_refused(software: str) -> None:
     source = """
 fn found() -> u32 { var a = 0u; loop { a += 1u; if (a > 5u) { return a; } } }
 fn main() { y[0] = f32(found()); }"""
-    with pytest.raises(KernelError, match="end it with break"):
+    with pytest.raises(KernelError, match="end it by break"):
         register(source)(wf.ones(4, device=software))

@@ -1,4 +1,4 @@
-"""Custom kernels: WGSL and expressions, sizes, several outputs, gradients, and the mistakes one makes."""
+"""Custom kernels: WGSL and expressions, sizes, several outputs, gradients, and errors."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_wgsl_with_functions_workgroup_memory_and_two_outputs() -> None:
 
 
 @pytest.mark.webgpu
-def test_integer_parameters_stand_in_sizes() -> None:
+def test_integer_parameters_may_occur_in_sizes() -> None:
     kernel = wf.register_kernel(
         "repeated", source="if (id.x < n * times) { out[id.x] = x[id.x % n]; }",
         inputs=["x: i32[n]"], outputs=["out: i32[times, n]"], parameters={"times": "u32"}, replace=True,
@@ -163,7 +163,7 @@ def test_many_calls_of_many_shapes_are_one_pipeline() -> None:
     assert found.count("one_pipeline") == 1
 
 
-def test_wgsl_on_cpu_says_so() -> None:
+def test_wgsl_on_cpu_raises() -> None:
     x = wf.ones(3, device="cpu")
     with pytest.raises(
         errors.UnsupportedError, match=r"wgsl_saxpy.*written in WGSL.*webgpu devices only.*expression="
@@ -346,7 +346,7 @@ def test_a_kernel_declared_without_types_is_checked_in_float64() -> None:
         typed(wf.ones(2, dtype=wf.float64, device="cpu"))
 
 
-def test_a_misspelt_function_is_told_in_a_line() -> None:
+def test_a_misspelt_function_is_reported_in_a_line() -> None:
     with pytest.raises(
         ExpressionError, match=r"there is no function 'sni' in expressions, did you mean sin\?"
     ) as caught:

@@ -1,4 +1,4 @@
-"""The same function here and in PyTorch: what the tests of transforms compare."""
+"""Functions in weft and in PyTorch, which the tests of transforms compare."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``grad``, ``grad_and_value`` and ``vjp`` against ``torch.func``: values, trees, nesting, what lies outside, mistakes."""
+"""``grad``, ``grad_and_value`` and ``vjp`` compared with ``torch.func``: values, trees, nesting, captures, errors."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_hooks_and_views_of_captured_tensors_are_left_alone() -> None:
     assert outside.tolist() == [0.0, 0.0, 0.0]
 
 
-def test_a_tensor_that_outlives_its_level_says_so() -> None:
+def test_a_tensor_that_outlives_its_level_raises() -> None:
     kept: list[Any] = []
     grad(lambda x: (kept.append(x * 2), x.sum())[1])(wf.ones(3))
     for use in (lambda: kept[0] + 1, lambda: kept[0][0], lambda: wf.jit(lambda: kept[0] + 1)()):
@@ -165,7 +165,7 @@ def test_a_compiled_function_is_part_of_a_transformed_one(compiled: Any) -> None
 
 
 class Triple(wf.autograd.Function):
-    """A square with a gradient of its own, told apart from the true one."""
+    """A square with a custom gradient that differs from the true gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Any) -> Any:
@@ -228,7 +228,7 @@ def test_mistakes() -> None:
     assert x.tolist() == [1.0, 2.0]
 
 
-def test_the_stack_is_as_it_was_after_an_error() -> None:
+def test_the_stack_is_restored_after_an_error() -> None:
     from weft.ops import interpreter_stack
 
     before = interpreter_stack()

@@ -1,4 +1,4 @@
-"""Every op under ``vmap`` against the op on each sample; those without a rule are in an explicit list and say so."""
+"""Every op under ``vmap`` compared with the op on each sample; ops without a rule are listed and raise an error."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def dtype_of(case: OpCase) -> Any:
 
 
 def patterns(case: OpCase, name: str) -> list[tuple[bool, ...]]:
-    """Which operands have samples: all, and each alone; an optimizer's numbers are one for all samples."""
+    """Return patterns of operands with samples: all, and each alone; an optimizer's numbers are the same for all samples."""
     shared = OPS[name].info.get("update", (0,))[0]
     may = [isinstance(operand, Arg) and at >= shared for at, operand in enumerate(case.operands)]
     if len(may) > 4:
@@ -80,7 +80,7 @@ def run(name: str, operands: Any, attributes: Any) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("name", sorted(RAISES))
-def test_op_without_a_rule_says_so(name: str) -> None:
+def test_an_op_without_a_rule_raises(name: str) -> None:
     case = OP_CASES[name][0]
     operands = [
         np.stack([operand.make(dtype_of(case), str(k))] * SAMPLES) for k, operand in enumerate(case.operands)

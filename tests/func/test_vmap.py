@@ -254,7 +254,7 @@ def programs(draw: Any) -> list[tuple[str, int, int]]:
 
 
 def run_program(steps: list[tuple[str, int, int]], *inputs: Any) -> Any:
-    """Each step takes values made so far, and adds one."""
+    """Each step takes earlier values, and appends a value."""
     values = list(inputs)
     for name, first, second in steps:
         a, b = values[first % len(values)], values[second % len(values)]

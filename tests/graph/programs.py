@@ -55,7 +55,7 @@ class Program:
         self._initial = [state.clone() for state in self.states]
 
     def __call__(self, *arguments: Any) -> tuple[Any, ...]:
-        """The chosen values, and with ``gradients`` those of the floating point arguments."""
+        """Return the chosen values, and with ``gradients`` the gradients of the floating point arguments."""
         given = [
             argument.detach().requires_grad_() if self._wanted(argument) else argument
             for argument in arguments
@@ -81,11 +81,11 @@ class Program:
 
     @property
     def narrow(self) -> bool:
-        """Whether it rounds to 16 bits."""
+        """Whether the program rounds to 16 bits."""
         return any("narrow" in name for name in self.names)
 
     def restore(self) -> None:
-        """Give the states, and the random generators, what they held at first."""
+        """Restore the initial contents of the states and the random generators."""
         wf.manual_seed(1)
         for state, initial in zip(self.states, self._initial, strict=True):
             state.copy_(initial)
@@ -97,9 +97,9 @@ class Program:
 
 
 def close(found: Any, expected: Any, what: str = "", narrow: bool = False) -> None:
-    """Two results agree: integers exactly, floats to the rounding of other orders of summation.
+    """Compare two results: integers exactly, floats up to the rounding of another order of summation.
 
-    ``narrow``: something was rounded to 16 bits on the way, in one of the two perhaps the other way.
+    ``narrow``: intermediate values were rounded to 16 bits, possibly differently in the two.
     """
     assert (tuple(found.shape), found.dtype) == (tuple(expected.shape), expected.dtype), what
     floats = found.dtype.is_floating_point
@@ -520,7 +520,7 @@ def _random(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | Non
 
 
 def _narrow(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | None:
-    """Values of 16 bits: on the way from one to the next, or left as they are."""
+    """Cast values to 16 bits, as intermediate values or as results."""
     at, dtype = _pick(draw, values, _is_float), draw(st.sampled_from((wf.float16, wf.bfloat16)))
     kinds: dict[str, Callable[[Any], Any]] = {
         "there and back": lambda x: x.to(dtype).float(), "computed": lambda x: ((x.to(dtype) * 0.5).tanh() + 1).float(),

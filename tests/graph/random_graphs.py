@@ -78,7 +78,7 @@ class Example:
 
 @st.composite
 def graphs(draw: Draw, most: int = 10) -> Example:
-    """A random graph on ``cpu``, whose ops are computed to the same bits however their operands lie."""
+    """Return a random graph on ``cpu`` of ops that are bit-exact for any layout of their operands."""
     made = numpy.random.default_rng(draw(st.integers(0, 9)))
     leaves = draw(
         st.lists(st.tuples(st.sampled_from(SHAPES), st.sampled_from(TYPES)), min_size=1, max_size=4)
@@ -202,7 +202,7 @@ def _slice(draw: Draw, values: list[Var]) -> Any:
 
 
 def _fold(draw: Draw, values: list[Var]) -> Any:
-    """Folds of few elements in any order give the same bits: of one, or an extreme."""
+    """Return a reduction that is bit-exact in any order: of one element, or an extremum."""
     source = draw(_recent(values))
     single = [d for d, size in enumerate(source.type.shape) if size == 1]
     name = draw(st.sampled_from(("sum", "mean", "prod", "amax", "amin")))

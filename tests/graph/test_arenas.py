@@ -1,4 +1,4 @@
-"""Arenas: runs that are alive together never share bytes, and what tuned kernels read lies apart from what they write."""
+"""Arenas: runs that are live together share no bytes, and library kernels read and write different arenas."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RUNS = st.lists(
 
 
 def check(layout: ArenaLayout, runs: dict[str, Run]) -> None:
-    """Every run lies within its arena, at a multiple of 256, and shares no byte with one that is alive with it."""
+    """Check that every run is in its arena, at a multiple of 256, and shares no byte with a run that is live with it."""
     for name, run in runs.items():
         arena, offset = layout.places[name]
         assert offset % 256 == 0 <= offset and offset + run.size <= layout.arenas[arena]
@@ -65,8 +65,8 @@ def test_a_run_that_cannot_be_bound_is_named() -> None:
         arrange({"x": Run(5000, 0, 1)}, 4096, {})
 
 
-def test_the_pair_of_most_work_lies_apart_where_not_all_can() -> None:
-    """A triangle and a fourth value that fills what one arena leaves free: three arenas would take too much."""
+def test_the_pair_with_the_most_work_is_apart() -> None:
+    """A triangle of pairs, and a fourth value that fills the rest of an arena: three arenas would take too much memory."""
     runs = {"a": Run(4096, 0, 1), "b": Run(4096, 2, 3), "c": Run(4096, 4, 5), "d": Run(256, 6, 7)}
     pairs = {
         frozenset("ab"): 1.0,
@@ -169,7 +169,7 @@ def test_all_products_of_a_step_read_constant_operands(kind: str, sizes: Sizes) 
 
 
 def check_accesses(dispatch: Dispatch) -> None:
-    """No buffer is bound both ways, where all of the caller's may be one; the text says what the bindings say."""
+    """Check that no buffer is bound both read-only and read-write, and that the source agrees with the bindings."""
     spec = dispatch.spec
     ways: dict[Any, set[str]] = {}
     for place, binding in zip(dispatch.places, (*spec.inputs, *spec.outputs), strict=True):
@@ -195,7 +195,7 @@ def test_small_bindings_make_more_arenas_and_nothing_else() -> None:
 
 @pytest.mark.webgpu
 def test_one_product_reads_its_inputs_as_constants() -> None:
-    """Inputs and outputs have buffers of their own; a state that is written may share one with an input."""
+    """Inputs and outputs have their own buffers; a state that is written may share a buffer with an input."""
     profile = PROFILES["hardware"]
     x, total = wf.ones(256, 256), nn.Parameter(wf.zeros(256, 256))
 
@@ -209,7 +209,7 @@ def test_one_product_reads_its_inputs_as_constants() -> None:
     assert shares(into) == (0, 1)
 
 
-def test_only_what_a_kernel_writes_widens_what_it_reads() -> None:
+def test_inputs_are_read_write_only_in_written_buffers() -> None:
     text = (
         "@group(0) @binding(0) var<storage, read> a: array<f32>;\n"
         "@binding(1) @group(0) var< storage > b: array<f32>;\n"

@@ -55,7 +55,7 @@ def _store(lowered: Lowered):
     return lowered.calls[0].kernel.parts[0].stores[0]
 
 
-def test_what_is_proved_stays_as_it_is() -> None:
+def test_proved_indices_do_not_change() -> None:
     lowered = _lowered(call("irem", AT + 3, 10), AT)
     assert bounded(lowered) == lowered
 
@@ -63,7 +63,7 @@ def test_what_is_proved_stays_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("read", "written"), [(AT + 1, AT), (AT, AT - 1), (load("x", AT, int64), AT), (AT, AT * 2)]
 )
-def test_what_is_not_proved_is_held(read, written) -> None:
+def test_unproved_indices_are_clamped(read, written) -> None:
     store = _store(bounded(_lowered(read, written)))
     for index in (store.index, store.value.args[0]):
         found = _range(index, {AT: (0, 9)})
@@ -90,7 +90,7 @@ def _graph(*types: TensorType) -> Graph:
 
 
 def test_memory_beside_a_state_is_left_alone() -> None:
-    """A buffer of one element for a parameter of a hundred: no trace makes it, and a file could say it."""
+    """A buffer of one element for a parameter of a hundred elements, which a file could declare but no trace makes."""
     device = wf.devices.open("cpu")
     large, small = TensorType((100,), float32), TensorType((1,), float32)
     parameter, momentum, beside = device.allocate_together([400, 4, 400])

@@ -47,7 +47,7 @@ def calls(function: Callable[..., Any], *arguments: Tensor, profile: TargetProfi
 
 
 class Block(nn.Module):
-    """A transformer's block before which and within which the norms stand."""
+    """A transformer block with pre-norms."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ def test_a_block_takes_seven_forward(kind: str) -> None:
 @pytest.mark.webgpu
 @pytest.mark.parametrize("kind", PROFILES)
 def test_a_block_takes_at_most_fourteen_backward(kind: str) -> None:
-    """Counted between two and three blocks, so that what stands at the ends is left out."""
+    """The difference between three and two blocks, which excludes the first and last layers."""
     two, three = (backward(*blocks(count), profile=PROFILES[kind]) for count in (2, 3))
     assert three - two - 7 <= 14
 
@@ -143,7 +143,7 @@ def test_an_optimizer_updates_all_parameters_in_one(optimizer: Callable[..., Any
 
 
 def fuse_horizontally(sizes: list[int], numbers: Sequence[int]) -> dict[int, tuple[int, int]]:
-    """States one after the other in one buffer."""
+    """Place states one after another in one buffer."""
     ends = list(accumulate(-(-sizes[number] // 256) * 256 for number in numbers))
     return {number: (0, end) for number, end in zip(numbers, [0, *ends], strict=False)}
 
@@ -204,13 +204,13 @@ def test_cross_entropy_of_rows_takes_one_forward() -> None:
     assert dispatches(lambda x: F.cross_entropy(x, y, reduction="none"), wf.randn(256, 96)) == 1
 
 
-def test_small_sums_that_do_not_wait_for_each_other_are_one_kernel() -> None:
+def test_small_independent_sums_are_one_kernel() -> None:
     given = [wf.randn(64, size) for size in (10, 128, 32)]
     lowered = calls(lambda *all: [tensor.sum(0) for tensor in all], *given, profile=SOFTWARE)
     assert Counter(call.ops for call in lowered.calls) == {("sum", "sum", "sum"): 1}
 
 
-def test_a_sum_that_waits_for_another_stays_behind_it() -> None:
+def test_a_dependent_sum_is_not_fused_horizontally() -> None:
     def function(x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
         first = x.sum(0)
         return first, (first.reshape(8, 16) @ w).sum(0)

@@ -1,4 +1,4 @@
-"""What follows a product is in its kernel, and gives what separate kernels give: odd sizes, both kinds of tiles."""
+"""Epilogues of products: pointwise consumers are in the product's kernel, with the results of separate kernels."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ FOURS = {M: 68, N: 72, K: 64, 33: 36, 34: 40, 66: 76}
 @pytest.mark.parametrize("sizes", ["odd", "fours"])
 @pytest.mark.parametrize("kind", ["software", "hardware"])
 @pytest.mark.parametrize("name", CASES)
-def test_an_epilogue_computes_what_separate_kernels_do(name: str, kind: str, sizes: str) -> None:
+def test_an_epilogue_equals_separate_kernels(name: str, kind: str, sizes: str) -> None:
     function, shapes = CASES[name]
     if sizes == "fours":
         shapes = tuple(tuple(FOURS.get(size, size) for size in shape) for shape in shapes)
@@ -111,7 +111,7 @@ def test_an_epilogue_computes_what_separate_kernels_do(name: str, kind: str, siz
 
 
 @pytest.mark.parametrize("dtype", [wf.float16, wf.bfloat16])
-def test_narrow_products_are_rounded_before_what_follows(dtype: wf.DType) -> None:
+def test_narrow_products_are_rounded_before_the_epilogue(dtype: wf.DType) -> None:
     given = arguments(((M, K), (K, N), (N,)), dtype)
     function = lambda x, w, b: wf.relu(x @ w + b)  # noqa: E731
     profile = profiles()["software"]
@@ -160,7 +160,7 @@ def epilogue_of(name: str, profile: TargetProfile) -> tuple[Library, Epilogue]:
     return call.kernel, call.kernel.epilogue
 
 
-def test_a_result_that_lies_transposed_is_stored_by_the_transposed_product() -> None:
+def test_a_transposed_result_is_stored_by_the_transposed_product() -> None:
     profile = profiles()["hardware"]
     _, straight = epilogue_of("bias", profile)
     _, turned = epilogue_of("turned", profile)

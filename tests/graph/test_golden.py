@@ -1,4 +1,4 @@
-"""Graphs after the passes, lowered, fused and planned, as they print: ``WEFT_REGENERATE=1`` writes them anew.
+"""Graphs after the passes, lowered, fused and planned, as they print: ``WEFT_REGENERATE=1`` regenerates them.
 
 Read the difference before committing it. All are made for the ``cpu``, whose plan does not depend on the machine.
 """

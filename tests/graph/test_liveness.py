@@ -1,4 +1,4 @@
-"""Which node may write over what it reads."""
+"""Liveness: nodes that may overwrite an operand."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_last_use_may_be_written_over() -> None:
     assert may_take_over(lambda x: (x * 2).index_fill(0, index, 0.0), "index_put")
 
 
-def test_what_is_read_later_stays() -> None:
+def test_a_value_with_later_reads_is_not_overwritten() -> None:
     index = wf.tensor(ROWS[:1])
 
     def later(x: Any) -> Any:
@@ -43,7 +43,7 @@ def test_what_is_read_later_stays() -> None:
     assert not may_take_over(later, "index_put")
 
 
-def test_what_a_view_of_it_reads_later_stays() -> None:
+def test_a_value_with_later_reads_through_views_is_not_overwritten() -> None:
     index = wf.tensor(ROWS[:1])
 
     def later(x: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What plans take and move: arenas against what is alive, checkpoints, and updates of large states."""
+"""Memory of plans: arenas compared with live bytes, checkpoints, traffic, and updates of large states."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def char(device: Any, layers: int, again: bool) -> Graph:
 
 
 @pytest.mark.parametrize("model", [*MODELS, "char"])
-def test_an_arena_is_little_larger_than_what_is_alive(device, model: str) -> None:
+def test_an_arena_is_close_to_the_live_bytes(device, model: str) -> None:
     if model == "char":
         graph = char(device, 4, False)
     else:
@@ -87,7 +87,7 @@ def products(graph: Graph) -> int:
 
 
 def test_a_checkpoint_of_each_block_halves_a_gpt(device) -> None:
-    """Its cost: the forward products once more, at most a third on top of a step's; what is kept is a block's input."""
+    """The cost is a second forward pass of the products, at most a third of a step's; only the input of a block is saved."""
     kept, again = (char(device, 4, value) for value in (False, True))
     assert planned(again, device).memory.arena < 0.5 * planned(kept, device).memory.arena
     ratio = products(passes.run(again, device.profile)) / products(passes.run(kept, device.profile))
@@ -122,7 +122,7 @@ IN_ORDER = "ordered_fold"
 
 
 def moved(lowered: Lowered, profile: Any) -> int:
-    """Bytes that the kernels read and write; of a library kernel all that it is given, but for ``IN_ORDER``."""
+    """Return the bytes that kernels read and write; a library kernel counts all of its buffers, except for ``IN_ORDER``."""
     sizes = {value.name: (profile.itemsize(value.dtype), value.elements) for value in lowered.values}
     total = 0
     for call in lowered.calls:
@@ -205,7 +205,7 @@ def test_a_fold_into_few_rows_moves_these_rows(device, kind: str) -> None:
 
 @pytest.mark.parametrize("by", ["a number", "a tensor"])
 def test_the_update_of_a_row_of_a_gibibyte(device, by: str) -> None:
-    """From the plan alone; nothing is allocated. A target that binds less than that refuses it."""
+    """Checked by the plan alone, without an allocation; a target with a smaller binding limit refuses it."""
     if device.profile.limits.get("max-storage-buffer-binding-size", 1 << 40) < 1024 * MIB:
         pytest.skip("the device binds less")
     whole = TensorType((4 * MIB, 64), wf.float32)

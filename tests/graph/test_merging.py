@@ -1,4 +1,4 @@
-"""Merged parts do what the two did one after the other, and store each element once; what does not fit is left."""
+"""Merging of parts: a merged part computes both parts and stores each element once; other pairs are not merged."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_inlined_into_a_fold_and_into_a_transposed_reader() -> None:
     check(inlined(producer, turned, VALUES["y"]), producer, turned, ["z"])
 
 
-def test_what_folds_checks_or_stores_part_of_a_value_is_not_inlined() -> None:
+def test_reductions_checks_and_partial_stores_are_not_inlined() -> None:
     consumer = pointwise("c", (ROWS,), "t", "s")
     assert inlined(row_sum("p", "s", "x"), consumer, VALUES["s"]) is None
     producer = pointwise("p", (ROWS,), "s", "x")
@@ -143,8 +143,8 @@ def test_absorbed_by_a_pointwise_producer() -> None:
     check(merged, producer, consumer, ["y", "z"])
 
 
-def test_a_second_fold_over_what_a_first_one_stores() -> None:
-    """The deviation from the mean, and its sum: two folds over the same elements become one part."""
+def test_a_second_fold_over_the_stored_result_of_the_first() -> None:
+    """The deviation from the mean, and its sum: two reductions over the same elements become one part."""
     first = absorbed(row_sum("p", "s", "x"), minus_row("m", "y", "x", "s"), VALUES["s"], VALUES)
     assert first is not None
     consumer = row_sum("c", "t", "y")
@@ -193,7 +193,7 @@ def test_attached_stores_each_element_once() -> None:
 @given(st.sampled_from(SHAPES), st.sampled_from(SHAPES))
 @settings(deadline=None)
 def test_chains_are_merged_in_any_way(a: tuple[int, ...], b: tuple[int, ...]) -> None:
-    """``y`` of ``x``, ``z`` of ``y``, then a sum over ``z``: every way of merging gives what the three parts give."""
+    """``y`` of ``x``, ``z`` of ``y``, then a sum over ``z``: every order of merging computes the three parts."""
     first, second = pointwise("a", a, "y", "x"), pointwise("b", b, "z", "y")
     third = row_sum("c", "s", "z")
     expected = results(first, second, third)

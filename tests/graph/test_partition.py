@@ -1,4 +1,4 @@
-"""``split``: both graphs together give what the one gave, and what lies between them is as small as can be."""
+"""``split``: forward and backward graph compute the joint graph, and the saved tensors are minimal."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def values(seed: int, *vars_):
 
 
 @given(programs())
-def test_both_graphs_give_what_the_one_gave(run) -> None:
+def test_forward_and_backward_equal_the_joint_graph(run) -> None:
     graph, seeds, results = joint(run, tensor(3, 3), tensor(3, 3, seed=1))
     found = split(graph, seeds, results)
     inputs = values(0, *graph.inputs)
@@ -159,7 +159,7 @@ def test_a_mask_is_saved_and_not_drawn_again() -> None:
     lambda x, w, b: wf.nn.functional.rms_norm(x, (4,)),
     lambda x, w, b: wf.nn.functional.group_norm(x, 2, w, b),
 ])  # fmt: skip
-def test_what_a_norm_gives_is_made_again_from_its_statistics(norm) -> None:
+def test_the_result_of_a_norm_is_recomputed_from_its_statistics(norm) -> None:
     x, w, b = tensor(6, 4), tensor(4, seed=1), tensor(4, seed=2)
     graph, seeds, results = joint(lambda x, w, b: (norm(x.sin() @ x.t() @ x, w, b) @ w).sum(), x, w, b)
     found = split(graph, seeds, results)
@@ -177,7 +177,7 @@ def test_what_a_norm_gives_is_made_again_from_its_statistics(norm) -> None:
         numpy.testing.assert_allclose(actual.numpy(), wanted.numpy(), rtol=1e-9, atol=1e-12)
 
 
-def test_what_the_first_graph_has_no_use_for_is_not_computed_there() -> None:
+def test_the_forward_graph_computes_only_required_values() -> None:
     graph, seeds, results = joint(lambda x: x.relu().sum(), tensor(100))
     found = split(graph, seeds, results)
     assert [node.op for node in found.forward.nodes] == ["relu", "sum"] and not found.computed
@@ -190,7 +190,7 @@ def test_inputs_that_are_gone_by_then_are_copied() -> None:
     assert found.computed == (graph.inputs[0],) and found.forward.outputs[-1] == graph.inputs[0]
 
 
-def test_a_state_that_waits_for_a_gradient_is_an_error() -> None:
+def test_a_state_that_depends_on_a_gradient_is_an_error() -> None:
     seen = wf.zeros(3, dtype=wf.float64, device="cpu")
 
     def run(x):

@@ -1,4 +1,4 @@
-"""Plans of small programs, by what they must do: states that swap, outputs that are inputs, values without elements."""
+"""Plans of small programs with special cases: swapped states, outputs that are inputs, values without elements."""
 
 from __future__ import annotations
 
@@ -75,13 +75,13 @@ def test_an_output_that_is_an_input_has_memory_of_its_own(device) -> None:
 
 
 def over(function: Callable[..., Any]) -> dict[str, str]:
-    """What lies over what in the plan of a function of a 64 x 64 matrix."""
+    """Return the in-place pairs of the plan of a function of a 64 x 64 matrix."""
     planning = Planning(lower_graph(trace(function, wf.ones(64, 64, device="cpu")).graph, CPU), CPU)
     planning.plan()
     return planning.overwrites
 
 
-def test_only_what_is_read_at_its_own_place_is_written_over() -> None:
+def test_in_place_kernels_read_only_the_index_that_they_write() -> None:
     def along(x: Any) -> Any:
         return x.cumsum(1).exp().cumsum(1)
 

@@ -1,4 +1,4 @@
-"""Plans of random programs compute what the programs do when run, with and without fusion, and memory is never shared.
+"""Plans of random programs equal the eager programs, with and without fusion, and live values never share memory.
 
 Every stage is tested by running: the unfused plan, the fused one, and the one after all passes, on every device.
 """
@@ -68,7 +68,7 @@ def planned(
 
 
 def check_memory(planning: Planning) -> None:
-    """What a call reads is what was written there last; what it writes lies apart from all else that it touches."""
+    """Check that a call reads the values written last, and writes memory apart from its other operands."""
     places = planning._arenas().places
     held: set[str] = set()
 
@@ -121,9 +121,9 @@ def check_memory(planning: Planning) -> None:
 
 
 def check_stores(lowered: Lowered) -> None:
-    """No two points of a part store to one element, as far as that can be seen: each index moves with every axis.
+    """Check that no two points of a part store to one element, where indices show it: each index varies with every axis.
 
-    A scatter into a single element is left out: there all points name the same place, and the data decides.
+    A scatter into a single element is excluded, since all of its points have the same index and data decides.
     """
     single = {value.name for value in lowered.values if value.elements == 1}
     for call in flat(lowered.calls):
@@ -154,21 +154,21 @@ def compare(program: Program, device: Device, profile: TargetProfile | None = No
 
 
 @given(programs())
-def test_plans_on_cpu_compute_what_programs_do(program: Program) -> None:
+def test_plans_on_cpu_equal_eager_programs(program: Program) -> None:
     compare(program, devices.open("cpu"))
 
 
 @pytest.mark.webgpu
 @settings(max_examples=25)
 @given(programs(ADAPTER, most=8))
-def test_plans_on_webgpu_compute_what_programs_do(program: Program) -> None:
+def test_plans_on_webgpu_equal_eager_programs(program: Program) -> None:
     compare(program, devices.open(ADAPTER))
 
 
 @pytest.mark.webgpu
 @settings(max_examples=25)
 @given(programs(ADAPTER, most=12))
-def test_plans_of_few_bindings_compute_what_programs_do(program: Program) -> None:
+def test_plans_with_few_bindings_equal_eager_programs(program: Program) -> None:
     device = devices.open(ADAPTER)
     limits = {**device.profile.limits, "max-storage-buffers-per-shader-stage": 6}
     compare(program, device, replace(device.profile, limits=limits))

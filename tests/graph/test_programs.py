@@ -1,4 +1,4 @@
-"""Random programs: traced they do what they do when run, and every pass keeps what their graphs compute."""
+"""Random programs: traces equal eager runs, and every pass preserves the results of graphs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def computed(traced: Traced, graph: Graph, program: Program) -> list:
 
 
 @given(programs())
-def test_a_traced_program_does_what_it_does_when_run(program: Program) -> None:
+def test_a_traced_program_equals_the_eager_program(program: Program) -> None:
     program.restore()
     expected = [result.clone() for result in program(*program.arguments)] + finals(program)
     program.restore()
@@ -37,7 +37,7 @@ def test_a_traced_program_does_what_it_does_when_run(program: Program) -> None:
 
 
 @given(programs(), st.data())
-def test_every_pass_keeps_what_a_graph_computes(program: Program, data) -> None:
+def test_every_pass_preserves_the_results(program: Program, data) -> None:
     program.restore()
     traced = trace(program, *program.arguments)
     expected = computed(traced, traced.graph, program)

@@ -1,4 +1,4 @@
-"""Kernels that differ in offsets and sizes alone are one kernel: fewer are compiled, and each still does its own work."""
+"""Shared kernels: kernels that differ only in offsets and sizes are compiled once, with equal results."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Third:
         self.writer = LlvmGenerator(CPU)
 
     def generate(self, kernel: Kernel | Library) -> KernelSpec:
-        """The kernel as ``cpu`` runs it."""
+        """Generate the kernel for ``cpu``."""
         return self.writer.generate(kernel)
 
 
@@ -81,7 +81,7 @@ def _generators() -> object:
 
 @settings(max_examples=25)
 @given(programs())
-def test_plans_for_an_invented_target_compute_what_programs_do(program: Program) -> None:
+def test_plans_for_an_invented_target_equal_eager_programs(program: Program) -> None:
     compare(program, devices.open("cpu"), THREADS)
 
 

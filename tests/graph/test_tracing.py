@@ -1,4 +1,4 @@
-"""Tracing: the graph does what the program did, state, views and writes in place included."""
+"""Tracing: the graph computes the program, including state, views and in-place writes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def values(shape: tuple[int, ...], seed: int = 0) -> numpy.ndarray:
     return numpy.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
-def test_a_traced_program_gives_what_the_program_gives(device) -> None:
+def test_a_traced_program_computes_the_program(device) -> None:
     def program(x, y):
         return {"sum": (x * y + 1.0).sum(0), "pair": (x.t(), [y.exp()])}
 
@@ -142,7 +142,7 @@ def test_second_derivatives_can_be_traced(device) -> None:
     numpy.testing.assert_allclose(trace(program, x)(x).numpy(), 6 * x.detach().numpy(), rtol=1e-5)
 
 
-def test_random_numbers_continue_where_the_generator_stands(device) -> None:
+def test_random_numbers_continue_the_generator(device) -> None:
     def program():
         return wf.rand(5, device=device.name), wf.randn(3, device=device.name)
 

@@ -1,4 +1,4 @@
-"""Values written into views of what the program has made: one pointwise kernel, equal to the eager results."""
+"""Writes into views of computed values: one pointwise kernel, equal to the eager results."""
 
 from __future__ import annotations
 

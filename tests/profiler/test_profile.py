@@ -1,4 +1,4 @@
-"""The profiler, the leak report, and what WEFT_DEBUG prints."""
+"""The profiler, the leak report, and the output of WEFT_DEBUG."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_more_dispatches_than_a_batch_holds(device: Device) -> None:
 
 
 @pytest.mark.webgpu
-def test_times_are_the_gpus_own_where_it_has_a_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_are_gpu_timestamps_where_available(monkeypatch: pytest.MonkeyPatch) -> None:
     device = wf.devices.open(ADAPTER)
     expected = "timestamps" if "timestamp-query" in device.profile.features else "host"
     small, large = wf.ones(64, device=ADAPTER), wf.ones(1 << 22, device=ADAPTER)
@@ -97,7 +97,7 @@ def test_the_table_and_the_trace(device: Device, tmp_path: Path) -> None:
     assert {entry["name"] for entry in entries if entry["cat"] == "op"} >= {"matmul", "mul", "sum"}
 
 
-def test_the_share_is_of_what_a_copy_reaches(device: Device) -> None:
+def test_the_share_is_relative_to_a_copy(device: Device) -> None:
     most = bandwidth(device.name)
     assert most is not None
     assert 1e8 < most < 2e13

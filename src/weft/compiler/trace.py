@@ -164,18 +164,7 @@ def _record(
     if any(isinstance(part, Selection) for part in parts):
         refuse("x[mask]")
     derived, further = differentiate(tracing, notes, entered, tensors) if deriving else (None, [])
-    generators = []
-    for generator in all_generators():
-        count, state = generator.give_back(), generator.standing()[0]
-        moved = (
-            count or state is not None and tracing.writes(state._data)
-        )  # drawn here, or in a loop or a branch
-        if moved and (id(generator) in known or is_default(generator)):
-            state = generator.state()
-            if count:
-                bind(OPS["random_advance"], state, count & 0xFFFFFFFF, count >> 32, into=(state,))
-            generators.append((generator, state))
-            notes.constants.discard(id(state._data.alias))
+    generators = _advanced_generators(tracing, notes, known)
     looked_at = tuple([(leaf, before) for leaf, before in grads.values() if type(leaf._data) is Array])
     changed = [(leaf, leaf._grad) for leaf, before in looked_at
                if leaf._grad is not before and (keep_grads or before is not None)]  # fmt: skip
@@ -184,23 +173,44 @@ def _record(
     graph = tracing.graph(outputs, notes.constants)
     pairs = zip(tracing.captured(), graph.states, strict=True)
     states = tuple([_whole(array, state.initial.type) for array, state in pairs])
+    new_grads = tuple((leaf, grad is not None) for leaf, grad in changed)
+    return Recording(
+        graph, states, notes, _filler(parts, rebuild), len(tensors), tuple(captures), looked_at, new_grads,
+        tuple(generators), derived,
+    )  # fmt: skip
+
+
+def _advanced_generators(tracing: Tracing, notes: Notes, known: set[int]) -> list[tuple[Generator, Tensor]]:
+    """Record the advance of each generator that the trace has drawn from; return the generators with their states.
+
+    ``known`` are the ids of the generators that existed before the trace.
+    """
+    generators = []
+    for generator in all_generators():
+        count, state = generator.give_back(), generator.standing()[0]
+        # drawn in the function itself, or in the body of a loop or a branch
+        moved = count or state is not None and tracing.writes(state._data)
+        if moved and (id(generator) in known or is_default(generator)):
+            state = generator.state()
+            if count:
+                bind(OPS["random_advance"], state, count & 0xFFFFFFFF, count >> 32, into=(state,))
+            generators.append((generator, state))
+            notes.constants.discard(id(state._data.alias))
+    return generators
+
+
+def _filler(parts: list[Any], rebuild: Rebuild) -> Rebuild:
+    """Return a function that builds a result from its leaves, with the tensors among them replaced by values."""
     is_tensor = [isinstance(part, Tensor) for part in parts]
-    fixed = [None if holds_tensor else part for part, holds_tensor in zip(parts, is_tensor, strict=True)]
+    fixed = [None if tensor else part for part, tensor in zip(parts, is_tensor, strict=True)]
 
     def fill(values: list[Any]) -> Any:
         source = iter(values)
         return rebuild(
-            [
-                next(source) if holds_tensor else part
-                for part, holds_tensor in zip(fixed, is_tensor, strict=True)
-            ]
+            [next(source) if tensor else part for part, tensor in zip(fixed, is_tensor, strict=True)]
         )
 
-    new_grads = tuple((leaf, grad is not None) for leaf, grad in changed)
-    return Recording(
-        graph, states, notes, fill, len(tensors), tuple(captures), looked_at, new_grads, tuple(generators),
-        derived,
-    )  # fmt: skip
+    return fill
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,8 @@ class Tracing:
             return (self._view(op, self._lift(operands[0]), attributes),)
         if op.name == "transfer":
             raise UnsupportedError(
-                f"transfer: to {attributes['device']} in a trace, expected tensors of one device; move tensors outside of it"
+                f"transfer: to {attributes['device']} in a trace, expected tensors of one device; move tensors outside "
+                f"of the trace"
             )
         if op.host:
             refuse_host(op.name)

@@ -1,4 +1,4 @@
-"""Plans of living functions: what they are called with, the state that they share, and what they refuse."""
+"""Plans of functions: arguments and results, shared state, and errors."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_named_tuples_and_dataclasses(tmp_path) -> None:
         load_plan(tmp_path / "plan", classes=[Pair, Other])
 
 
-def test_what_is_no_data_is_not_saved(tmp_path) -> None:
+def test_only_plain_data_is_saved(tmp_path) -> None:
     model, x = nn.Linear(2, 2, device="cpu"), wf.ones(1, 2, device="cpu")
     plan = wf.jit(lambda model, x: model(x)).plan(model, x)
     assert plan(model, x).shape == (1, 2)

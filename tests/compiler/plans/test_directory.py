@@ -1,4 +1,4 @@
-"""Saving is whole or not at all, wherever it is interrupted."""
+"""Saving a plan is atomic, wherever it is interrupted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _held(path: Path) -> float:
 
 
 def _interrupting(monkeypatch, number: int) -> list[str]:
-    """Make the system call with this number fail, counted over all of them; gives the list of those made."""
+    """Make one system call fail, by its number among all calls; return the list of calls that were made."""
     made: list[str] = []
 
     def wrapped(name, own):
@@ -48,7 +48,7 @@ def _interrupting(monkeypatch, number: int) -> list[str]:
 
 
 @pytest.mark.parametrize("before", [False, True])
-def test_a_failure_at_any_call_leaves_what_was_there(plan, tmp_path, before) -> None:
+def test_a_failure_of_any_system_call_keeps_the_earlier_plan(plan, tmp_path, before) -> None:
     x = wf.ones(3, device="cpu")
     number, done = 0, False
     while not done:

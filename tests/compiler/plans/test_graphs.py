@@ -1,4 +1,4 @@
-"""``plan.json`` is trusted in nothing: every change of it is refused by the field, or is another plan that is whole."""
+"""Validation of ``plan.json``: every change of the file raises an error that names the field, or is another valid plan."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def contents(saved) -> dict:
 
 @pytest.fixture
 def changed(saved, contents, tmp_path):
-    """Loads the plan with what a function made of its contents."""
+    """Return a function that loads the plan with changed contents."""
 
     def load(change, text=None):
         made = copy.deepcopy(contents)
@@ -213,7 +213,7 @@ def test_mistakes_are_named(changed, change, message) -> None:
         ("\x00\ud800".encode("utf-8", "surrogatepass").decode("latin-1"), "damaged"),
     ],
 )
-def test_what_is_no_json(changed, text, message) -> None:
+def test_invalid_json_is_refused(changed, text, message) -> None:
     with pytest.raises(FormatError, match=rf"load_plan: .*plan\.json.*{message}"):
         changed(lambda made: None, text)
 
@@ -283,7 +283,7 @@ def test_any_change_is_named_or_gives_a_whole_plan(data, contents, saved, tmp_pa
     read_plan(folder)
 
 
-def test_the_whole_zoo_is_read_as_it_was_written(tmp_path) -> None:
+def test_every_example_graph_is_read_as_it_was_written(tmp_path) -> None:
     for model in ("vae", "nerf", "bidirectional"):
         made = programs.training(model, "SGD", "cpu", batches=1)
         plan = wf.jit(made.step).plan(*made.batches[0])

@@ -1,4 +1,4 @@
-"""Plans in another process, without the source of what they were made of, and on other devices."""
+"""Plans in another process, without the source of their functions, and on other devices."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _evaluation(name: str):
 
 
 def _forward(name: str):
-    """A GPT with dropout, which draws other numbers at each call."""
+    """A GPT with dropout, which draws new random numbers at each call."""
     made = programs.training("gpt", "SGD", name, batches=CALLS)
     return wf.jit(made.model), [batch[:1] for batch in made.batches]
 
@@ -106,7 +106,7 @@ def _run_apart(folder: Path, device: str = "") -> None:
 
 
 def _saved(folder: Path, name: str, case: str):
-    """Save a case with its next batches; gives the plan's device, these, and what the plan makes of them."""
+    """Save a case with its next batches; return the plan's device, the batches, and the plan's results."""
     step, batches = CASES[case](name)
     plan = step.plan(*batches[0])
     plan.save(folder / case)
@@ -128,7 +128,7 @@ def _continued(plan, batches) -> dict[str, numpy.ndarray]:
     return found | {f"state.{name}": tensor.numpy() for name, tensor in plan.state_dict().items()}
 
 
-def test_another_process_goes_on_where_this_one_stopped(device, tmp_path) -> None:
+def test_another_process_continues_a_training(device, tmp_path) -> None:
     saved = {case: _saved(tmp_path, device.name, case) for case in CASES}
     _run_apart(tmp_path)
     for case, (_, _, expected) in saved.items():
@@ -141,7 +141,7 @@ def test_another_process_goes_on_where_this_one_stopped(device, tmp_path) -> Non
 @pytest.mark.cpu
 @pytest.mark.webgpu
 @pytest.mark.parametrize(("source", "target"), [("cpu", ADAPTER), (ADAPTER, "cpu")])
-def test_a_plan_of_another_device_is_planned_anew(source, target, tmp_path, caplog) -> None:
+def test_a_plan_of_another_device_is_planned_again(source, target, tmp_path, caplog) -> None:
     saved = {case: _saved(tmp_path, source, case) for case in CASES}
     for case, (name, batches, expected) in saved.items():
         with caplog.at_level(logging.INFO, "weft.compiler"):
@@ -154,7 +154,7 @@ def test_a_plan_of_another_device_is_planned_anew(source, target, tmp_path, capl
 
 @pytest.mark.cpu
 @pytest.mark.webgpu
-def test_what_needs_float64_stays_where_there_is_some(tmp_path) -> None:
+def test_float64_tensors_need_a_device_with_float64(tmp_path) -> None:
     w = wf.ones(3, dtype=wf.float64, device="cpu")
     wf.jit(lambda x: (x * w).sum()).plan(wf.ones(3, dtype=wf.float64, device="cpu")).save(tmp_path / "plan")
     with pytest.raises(DTypeError, match=r"load_plan: a value is float64\[3\] on webgpu.*on cpu"):
@@ -209,8 +209,8 @@ def test_one_function_gives_a_plan_for_each_kind_of_call(tmp_path) -> None:
         c(x, False)
 
 
-def test_gradients_that_a_call_leaves_behind_go_on(device, tmp_path) -> None:
-    """Steps that add to gradients, and those that replace them, as they were before the plan was made."""
+def test_gradients_accumulate_over_calls_of_a_plan(device, tmp_path) -> None:
+    """Steps accumulate gradients or replace them, as before the plan was made."""
     for name, replace in (("added", False), ("replaced", True)):
         wf.manual_seed(0)
         model = nn.Linear(3, 2, device=device.name)
@@ -237,7 +237,7 @@ def test_gradients_that_a_call_leaves_behind_go_on(device, tmp_path) -> None:
         assert ("weight.grad" in own) is not replace
 
 
-def test_gradients_that_come_or_go_are_refused(tmp_path) -> None:
+def test_gradients_that_a_call_creates_or_removes_are_refused(tmp_path) -> None:
     model = nn.Linear(3, 2, device="cpu")
     x = wf.ones(4, 3, device="cpu")
     kept = wf.jit(lambda x: model(x).sum().backward(), keep_grads=True)
@@ -317,7 +317,7 @@ def test_states_of_every_type(device, tmp_path) -> None:
     assert found[1].shape == (0, 3) and found[2].tolist() == expected[2].tolist() == strided.tolist()
 
 
-def test_another_version_is_told_and_planned(tmp_path, caplog) -> None:
+def test_a_plan_of_another_version_is_logged_and_planned(tmp_path, caplog) -> None:
     wf.jit(lambda x: x + 1).plan(wf.ones(1, device="cpu")).save(tmp_path / "plan")
     path = tmp_path / "plan" / "plan.json"
     path.write_text(path.read_text().replace(f'"weft": "{wf.__version__}"', '"weft": "0.0.7"'))
@@ -326,7 +326,7 @@ def test_another_version_is_told_and_planned(tmp_path, caplog) -> None:
     assert f"saved by weft 0.0.7, planned again by weft {wf.__version__}" in caplog.text
 
 
-def test_a_state_file_that_is_damaged_or_anothers(tmp_path) -> None:
+def test_a_damaged_or_foreign_state_file_is_refused(tmp_path) -> None:
     w = wf.ones(4, device="cpu")
     wf.jit(lambda x: x * w).plan(wf.ones(4, device="cpu")).save(tmp_path / "plan")
     path = tmp_path / "plan" / "state.safetensors"

@@ -1,4 +1,4 @@
-"""A plan that is loaded again is not planned again, and never stands in for another."""
+"""The disk cache of plans: a plan that is loaded again is not planned again, and never replaces another plan."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from weft.devices.cpu import cache
 
 @pytest.fixture
 def kept(tmp_path, monkeypatch):
-    """A cache of this test's own; gives its entries, and how often graphs were planned."""
+    """A temporary cache: its directory, and a list with an entry for each planned graph."""
     monkeypatch.setenv("WEFT_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.delenv("WEFT_CACHE", raising=False)
     own = cache.find("plans")
@@ -61,7 +61,7 @@ def test_loading_again_plans_nothing(kept, planned, tmp_path) -> None:
     assert [second(*batch).item() for batch in made.batches] == expected
 
 
-def test_what_it_was_made_from_is_in_the_key(kept, planned, tmp_path, monkeypatch) -> None:
+def test_the_key_covers_all_inputs_of_a_plan(kept, planned, tmp_path, monkeypatch) -> None:
     x = wf.ones(3, device="cpu")
     wf.jit(lambda x: x * 2).plan(x).save(tmp_path / "a")
     wf.jit(lambda x: x * 3).plan(x).save(tmp_path / "b")
@@ -86,7 +86,7 @@ def test_what_it_was_made_from_is_in_the_key(kept, planned, tmp_path, monkeypatc
         b"[" * 100_000,
     ],
 )
-def test_damaged_entries_are_made_anew(kept, planned, tmp_path, damage) -> None:
+def test_damaged_entries_are_replaced(kept, planned, tmp_path, damage) -> None:
     x = wf.ones(3, device="cpu")
     wf.jit(lambda x: x * 2).plan(x).save(tmp_path / "plan")
     load_plan(tmp_path / "plan")
@@ -110,7 +110,7 @@ def test_without_a_cache(planned, tmp_path, monkeypatch) -> None:
     assert len(planned) == 2
 
 
-def test_states_that_share_a_buffer_are_planned_where_they_lie(kept, device, tmp_path) -> None:
+def test_plans_with_shared_state_buffers_are_not_cached(kept, device, tmp_path) -> None:
     made = programs.training("gpt", "Adam", device.name, batches=2)
     plan = wf.jit(made.step).plan(*made.batches[0])
     plan.save(tmp_path / "plan")
@@ -121,5 +121,5 @@ def test_states_that_share_a_buffer_are_planned_where_they_lie(kept, device, tmp
     assert bool(plan.dispatches.groups) is not any(kept.glob("*.weftobj"))
 
 
-def test_the_files_of_weft_are_told_apart() -> None:
+def test_the_key_covers_the_source_files() -> None:
     assert len(plan_cache._code()) == 64 and loading.plan_cache is plan_cache

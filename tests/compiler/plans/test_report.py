@@ -33,7 +33,7 @@ def test_sums_are_those_of_the_dispatches(device) -> None:
     assert {row.site.partition(":")[0] for row in report.rows} <= {"programs.py", "test_report.py", ""}
 
 
-def test_operations_of_a_product_and_of_what_follows_it(device) -> None:
+def test_operations_of_a_product_and_its_epilogue(device) -> None:
     a, b = wf.ones(64, 32, device=device.name), wf.ones(32, 48, device=device.name)
     report = wf.jit(lambda a, b: (a @ b).exp() * 2.0 + 1.0).plan(a, b).report()
     assert report.operations == 2 * 64 * 32 * 48 + 3 * 64 * 48

@@ -30,7 +30,7 @@ def lines(graph: Graph) -> list[str]:
 
 
 def results(traced: Traced, graph: Graph, *arguments: Any) -> list[numpy.ndarray]:
-    """What a graph of a traced program gives: outputs, then final states."""
+    """Return the outputs and the final states of a traced program's graph."""
     outputs, states = interpret(graph, list(arguments), [state.clone() for state in traced.states])
     return [numpy.asarray(value.detach().numpy()) for value in (*outputs, *states)]
 
@@ -38,7 +38,7 @@ def results(traced: Traced, graph: Graph, *arguments: Any) -> list[numpy.ndarray
 def passed(
     own: Callable[[Graph], Graph], program: Callable[..., Any], *arguments: Any, rtol: float = 0.0
 ) -> Graph:
-    """The graph of a program after a pass and ``dce``; what it computes is compared with the graph before."""
+    """Return the graph of a program after a pass and ``dce``, after comparing its results with the graph before."""
     traced = trace(program, *arguments)
     graph = dce(own(traced.graph))
     before = results(traced, traced.graph, *arguments)

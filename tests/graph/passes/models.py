@@ -1,4 +1,4 @@
-"""Whole training steps that the passes, and what follows them, are tested on."""
+"""Whole training steps for tests of the passes and later stages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``cse`` and ``dce``: what is merged, what is dropped, and what never is."""
+"""``cse`` and ``dce``: nodes that are merged, nodes that are removed, and nodes that never are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from weft.ops import OPS, TensorType, bind
 from weft.target import CPU
 
 
-def test_equal_nodes_are_merged_and_what_follows_from_them() -> None:
+def test_equal_nodes_and_their_readers_are_merged() -> None:
     graph = passed(cse, lambda x: (x.exp() + 1) * (x.exp() + 1), values(3))
     assert ops(graph) == ["exp", "add", "mul"]
 

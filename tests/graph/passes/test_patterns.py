@@ -1,4 +1,4 @@
-"""``patterns``: each group written out becomes its op, and only where nothing else reads what is inside."""
+"""``patterns``: each written-out group becomes its op, only where no other node reads its intermediate values."""
 
 from __future__ import annotations
 
@@ -203,6 +203,6 @@ def _weights(q, k, v):
 
 
 @pytest.mark.parametrize("name", KEPT)
-def test_what_is_not_attention_stays(name: str) -> None:
+def test_other_programs_are_not_attention(name: str) -> None:
     graph = trace(KEPT[name], Q, K, V).graph
     assert "attention" not in ops(run(graph, CPU))

@@ -1,4 +1,4 @@
-"""``simplify``: what goes, what stays, and that every bit is kept."""
+"""``simplify``: nodes that are removed, nodes that stay, and bit-identical results."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_the_zero_of_a_sum_of_one_element_is_positive() -> None:
         numpy.testing.assert_array_equal(numpy.signbit(actual.numpy()), numpy.signbit(wanted.numpy()))
 
 
-def test_what_strided_counts_stays_in_row_major_order() -> None:
+def test_operands_of_strided_stay_in_row_major_order() -> None:
     def program(x):
         return x.t().clone().as_strided((2, 3), (1, 4)), x.t().clone().reshape(12).as_strided((3,), (4,))
 

@@ -103,6 +103,7 @@ def absorbed(
 def _absorbed(
     producer: Part, consumer: Part, value: LoweredValue, values: Mapping[str, LoweredValue], piece: bool
 ) -> Part | tuple[str, Cut] | None:
+    """Return the merged part, or a side with the axis to split first; ``None`` where the index spaces do not fit."""
     store = _store(producer, value.name)
     read = {affine(node.args[0]) for node in loads(consumer, value.name)}
     if store is None or len(read) != 1 or consumer.checks:
@@ -115,52 +116,17 @@ def _absorbed(
     order = dense(index, (*consumer.axes, *consumer.reduce_axes), value.elements)
     if order is None:
         return None
-    known = sizes(producer)
-    found = digits(made, tuple(stride for _, stride in order), known)
-    if found is None:
-        return None
-    if isinstance(found, Cut):
-        return "producer", found
-    at: dict[Expr, Expr] = {
-        axis.variable: place.expr() for (axis, _), place in zip(order, found, strict=True)
-    }
-    rest = [axis for axis in (*consumer.axes, *consumer.reduce_axes) if axis.variable not in at]
-    inner = store.inner
-    if consumer.reductions or consumer.reduce_axes:
-        # the consumer's reductions are appended where the producer reduces over the same elements
-        if (
-            not producer.reduce_axes
-            or points(consumer) != points(producer)
-            or folded(consumer) != folded(producer)
-        ):
-            return None
-        if inner:
-            outside = {axis.variable for axis in producer.reduce_axes}
-            if any(_uses(at[axis.variable], outside) for axis in consumer.axes if axis.variable in at):
-                return None
-            within = {axis.variable for axis in producer.axes}
-            if any(_uses(at[axis.variable], within) for axis in consumer.reduce_axes if axis.variable in at):
-                return None
-            if any(size(axis) != 1 for axis in rest):
-                return None
-        else:
-            if any(axis.variable in at for axis in consumer.reduce_axes):
-                return None
-            if any(size(axis) != 1 for axis in rest if axis in consumer.axes):
-                return None
-            over = _along(consumer.reduce_axes, producer.reduce_axes, known)
-            if over is None or isinstance(over, Cut):
-                return None if over is None else ("producer", over)
-            at |= over
-    elif any(size(axis) != 1 for axis in rest):
-        if inner or not producer.reduce_axes or math.prod(size(axis) for axis in rest) != folded(producer):
-            return None
-        over = _along(rest, producer.reduce_axes, known)
-        if over is None or isinstance(over, Cut):
-            return None if over is None else ("producer", over)
-        at |= over
-        inner = True
-    at |= {axis.variable: const(0, INDEX) for axis in rest if axis.variable not in at}
+    found = digits(made, tuple(stride for _, stride in order), sizes(producer))
+    if found is None or isinstance(found, Cut):
+        return None if found is None else ("producer", found)
+    at = {axis.variable: place.expr() for (axis, _), place in zip(order, found, strict=True)}
+    further = _further_axes(producer, consumer, at, store.inner)
+    if further is None or isinstance(further, Cut):
+        return None if further is None else ("producer", further)
+    at |= further
+    inner = store.inner or not consumer.reduce_axes and bool(further)
+    at |= {axis.variable: const(0, INDEX) for axis in consumer.axes if axis.variable not in at}
+    at |= {axis.variable: const(0, INDEX) for axis in consumer.reduce_axes if axis.variable not in at}
     moved = replace(replaced(consumer, at), axes=producer.axes, reduce_axes=producer.reduce_axes)
     given = _loads_forwarded(plain(moved), producer.stores, values, producer.is_plain)
     if given is None:
@@ -172,6 +138,42 @@ def _absorbed(
                                     for copy in given.stores)),
     )  # fmt: skip
     return known_plain(both) if producer.is_plain else plain(both)
+
+
+def _further_axes(
+    producer: Part, consumer: Part, at: Mapping[Expr, Expr], inner: bool
+) -> dict[Expr, Expr] | Cut | None:
+    """Return expressions for the consumer's axes that the merged value does not give, at the producer's points.
+
+    Axes of size 1 need no expression. ``at`` holds the expressions that the value gives, ``inner`` whether the producer
+    stores the value within its reduction. The result is ``None`` where the reductions do not fit, and a ``Cut`` where
+    an axis of the producer must be split first.
+    """
+    rest = [axis for axis in (*consumer.axes, *consumer.reduce_axes) if axis.variable not in at]
+    if not consumer.reductions and not consumer.reduce_axes:
+        if all(size(axis) == 1 for axis in rest):
+            return {}
+        if inner or not producer.reduce_axes or math.prod(size(axis) for axis in rest) != folded(producer):
+            return None
+        return _along(rest, producer.reduce_axes, sizes(producer))
+    # the consumer's reductions are appended where the producer reduces over the same elements
+    if (
+        not producer.reduce_axes
+        or points(consumer) != points(producer)
+        or folded(consumer) != folded(producer)
+    ):
+        return None
+    if not inner:
+        if any(axis.variable in at for axis in consumer.reduce_axes):
+            return None
+        if any(size(axis) != 1 for axis in rest if axis in consumer.axes):
+            return None
+        return _along(consumer.reduce_axes, producer.reduce_axes, sizes(producer))
+    reduced = {axis.variable for axis in producer.reduce_axes}
+    stored = {axis.variable for axis in producer.axes}
+    crossing = any(_uses(at[axis.variable], reduced) for axis in consumer.axes if axis.variable in at)
+    crossing |= any(_uses(at[axis.variable], stored) for axis in consumer.reduce_axes if axis.variable in at)
+    return None if crossing or any(size(axis) != 1 for axis in rest) else {}
 
 
 def _loads_forwarded(
