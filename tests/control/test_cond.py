@@ -494,7 +494,7 @@ WRONG_ANYHOW: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
     "number operand": (lambda x: cond(x.sum() > 0, lambda x: x, lambda x: x, (1.0,)), ArgumentError,
                        "cond: an operand is a float, expected a tensor"),
     "operands": (lambda x: cond(x.sum() > 0, lambda x: x, lambda x: x, x), ArgumentTypeError,
-                 "cond: operands is a Tensor, expected a tuple of what the functions take"),
+                 "cond: operands is a Tensor, expected a tuple of the functions' arguments"),
     "no function": (lambda x: cond(x.sum() > 0, x, lambda x: x, (x,)), ArgumentTypeError,
                     "cond: true_fn is a Tensor, expected a function"),
 }  # fmt: skip
