@@ -16,7 +16,7 @@ from weft.autograd import no_grad
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
 from weft.ops import OPS, bind, interpreter_stack
-from weft.ops.registry.interpreters import executing, together
+from weft.ops.registry.interpreters import atomic_writes, executing
 from weft.optim.groups import number
 from weft.optim.optimizer import Optimizer
 from weft.tensors.arena import limit_bindings
@@ -177,7 +177,7 @@ class GradScaler:
             for flag in flags[1:]:
                 overflow = overflow.maximum(flag)
             scales = {device: inverse.to(device) for device, _ in groups}
-            with together():
+            with atomic_writes():
                 for (device, _), group in groups.items():
                     bind(OPS["scale_all"], scales[device], *group, into=tuple(group))
             progress.found.copy_(overflow)

@@ -13,7 +13,7 @@ from weft.autograd.node import Accumulator, Edge, GradientNode
 from weft.autograd.operands import edge_of
 from weft.errors import ArgumentTypeError, GradError, ShapeError, UnsupportedError, mistake
 from weft.ops import OPS, OpSpec, TensorType, bind
-from weft.ops.registry.interpreters import untouched, without_modes
+from weft.ops.registry.interpreters import on_default_stack, without_modes
 from weft.ops.registry.lazy_fronts import lazily_checked
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class _Pending:
         self._joint: dict[Any, dict[tuple[int, OpSpec], list[tuple[GradientNode, Tensor]]]] = {}
         self._heap: list[tuple[int, int, Any]] = []
         self._arrived = 0
-        self._owned: set[int] | None = None if create_graph or not untouched() else set()
+        self._owned: set[int] | None = None if create_graph or not on_default_stack() else set()
         """The ids of sums that only this queue holds, to which further gradients are added in place."""
 
     def deliver(self, node: Any, output: int, value: Tensor) -> None:

@@ -25,7 +25,7 @@ from weft.graph.plan.bounded import bounded
 from weft.graph.plan.planning import plan
 from weft.ops import OPS, bind
 from weft.ops.registry.geometry import contiguous_strides
-from weft.ops.registry.interpreters import executing, together
+from weft.ops.registry.interpreters import atomic_writes, executing
 from weft.tensors.arena import move_together
 from weft.tensors.array import Array
 from weft.tensors.tensor import Tensor
@@ -85,7 +85,7 @@ def run_interpreted(graph: Graph, inputs: Sequence[Tensor], states: Sequence[Ten
             for state, final, description in zip(states, finals, graph.states, strict=True)
             if description.changed
         ]
-        with together():
+        with atomic_writes():
             for state, final in changed:
                 state.copy_(final)
     return results

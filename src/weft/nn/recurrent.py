@@ -22,7 +22,7 @@ from weft.nn.parameter import Parameter
 from weft.ops import FUNCTIONS
 from weft.ops.pointwise.cells import GRU_GATES, LSTM_GATES, gates
 from weft.ops.registry.functions import with_autocast
-from weft.ops.registry.interpreters import transforming, untouched
+from weft.ops.registry.interpreters import on_default_stack, transforming
 from weft.tensors.creation import empty, zeros
 from weft.tensors.tensor import Tensor
 from weft.tensors.watch import tracing
@@ -365,7 +365,7 @@ class RNNCellBase(Module):
             if tuple(part.shape) != shape:
                 raise ShapeError(mistake(name, "hx's shape", tuple(part.shape), shape))
         advance = self.kind.step(self.nonlinearity)
-        few_calls = untouched() and input.dtype.bits > 16
+        few_calls = on_default_stack() and input.dtype.bits > 16
 
         @with_autocast("lower")
         def run(x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Any, b_hh: Any, *state: Tensor) -> State:

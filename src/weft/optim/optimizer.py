@@ -18,7 +18,7 @@ from weft.errors import (
     mistake,
 )
 from weft.ops import OPS, bind
-from weft.ops.registry.interpreters import executing, together
+from weft.ops.registry.interpreters import atomic_writes, executing
 from weft.ops.registry.kinds import argument_class
 from weft.ops.registry.lazy_fronts import Checked
 from weft.optim.groups import Cohort, ParamGroup, option_of
@@ -211,7 +211,7 @@ class Optimizer(Checked):
                     if active:
                         stepping = self._stepping(group, cohort, active)
                         ready.append((group, stepping, *self._operands(group, stepping)))
-            with together():
+            with atomic_writes():
                 for group, cohort, operands, targets in ready:
                     if self._counts_steps(group, cohort):
                         bind(OPS["add"], cohort.step, 1.0, into=(cohort.step,))

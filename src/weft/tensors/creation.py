@@ -16,7 +16,7 @@ from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, DeviceError, DTypeError, mistake
 from weft.ops import OPS, TensorType, bind
 from weft.ops.registry.arguments import data_type, integer, representable, sizes
-from weft.ops.registry.interpreters import adopted
+from weft.ops.registry.interpreters import lifted
 from weft.ops.registry.outs import check_given
 from weft.ops.registry.signatures import checked
 from weft.ops.registry.targets import check_target
@@ -157,7 +157,7 @@ def empty(
     if out is not None:
         check_target("empty", TensorType(sizes("empty", size), kind), out)
         return out
-    made: Tensor = adopted(wrap(empty_array(devices.open(name), kind, sizes("empty", size))))
+    made: Tensor = lifted(wrap(empty_array(devices.open(name), kind, sizes("empty", size))))
     return made.requires_grad_() if requires_grad else made
 
 
@@ -367,7 +367,7 @@ def tensor(
         made = data.detach().to(dtype=dtype, device=device, copy=True)
     else:
         target = devices.default() if device is None else devices.open(device)
-        made = adopted(wrap(host.from_python(data, dtype, target)))
+        made = lifted(wrap(host.from_python(data, dtype, target)))
     return made.requires_grad_() if requires_grad else made
 
 

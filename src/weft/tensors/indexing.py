@@ -11,7 +11,7 @@ from weft.ops.index.advanced import get as get_items
 from weft.ops.index.advanced import is_basic
 from weft.ops.index.advanced import set_ as set_items
 from weft.ops.pointwise.masked import Selection
-from weft.ops.registry.interpreters import untouched
+from weft.ops.registry.interpreters import on_default_stack
 from weft.ops.registry.targets import shared_memory
 from weft.ops.views.movement import basic_index, select
 from weft.tensors import host, index_views
@@ -29,7 +29,7 @@ class Indexing:
 
     def __getitem__(self: Any, index: Any) -> Tensor:
         data = self._data
-        if type(data) is not Array or not untouched() or (is_enabled() and self.requires_grad):
+        if type(data) is not Array or not on_default_stack() or (is_enabled() and self.requires_grad):
             selected: Tensor = self._get(index)
             return selected
         key = index_views.key_of(data, index)

@@ -13,7 +13,7 @@ from weft.autograd import no_grad
 from weft.errors import ArgumentError, ArgumentTypeError, GradError, ShapeError, mistake
 from weft.ops import FUNCTIONS, OPS, bind
 from weft.ops.reduce.norms import joined_power_sums, power_root, power_sum
-from weft.ops.registry.interpreters import together
+from weft.ops.registry.interpreters import atomic_writes
 from weft.ops.registry.lazy_fronts import check_functions
 from weft.optim.groups import number
 from weft.tensors.creation import zeros
@@ -135,7 +135,7 @@ def normalize_grads_(
 
 def _scale(gradients: Iterable[Tensor], scale: Tensor) -> None:
     groups = [(scale.to(str(group[0].device)), group) for group in _by_device_and_type(gradients)]
-    with together():
+    with atomic_writes():
         for local_scale, group in groups:
             bind(OPS["scale_all"], local_scale, *group, into=tuple(group))
 
@@ -143,7 +143,7 @@ def _scale(gradients: Iterable[Tensor], scale: Tensor) -> None:
 def clip_grad_value_(parameters: Parameters, clip_value: float, foreach: bool | None = None) -> None:
     """Clamp every element of all gradients to [-clip_value, clip_value], as ``torch.nn.utils.clip_grad_value_``."""
     limit = number("clip_grad_value_", "clip_value", clip_value)
-    with no_grad(), together():
+    with no_grad(), atomic_writes():
         for group in _by_device_and_type(_gradients("clip_grad_value_", parameters)):
             bind(OPS["clamp_all"], *group, into=tuple(group), limit=limit)
 

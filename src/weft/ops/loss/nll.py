@@ -13,7 +13,7 @@ from weft.ops.reduce.softmax import log_softmax
 from weft.ops.registry import arguments
 from weft.ops.registry.annotations import Tensor
 from weft.ops.registry.functions import function
-from weft.ops.registry.interpreters import bind, untouched
+from weft.ops.registry.interpreters import bind, on_default_stack
 from weft.ops.registry.rounding import NARROW, rounded_once
 from weft.ops.registry.rules import EXAMPLES
 from weft.ops.registry.spec import Gradient, KernelRequest, TensorType
@@ -239,7 +239,7 @@ def cross_entropy(
         )
     if target.dtype.kind == "float" and tuple(target.shape) == tuple(input.shape):
         loss = _soft(log_softmax(logits, 1), targets, weight, reduction, label_smoothing)
-    elif weight is None and not label_smoothing and reduction in ("mean", "sum") and untouched():
+    elif weight is None and not label_smoothing and reduction in ("mean", "sum") and on_default_stack():
         op, mean = lookup("cross_entropy_loss"), reduction == "mean"
         loss, *_ = bind(op, logits, targets, ignore_index=ignore_index, mean=mean)
     elif weight is None and not label_smoothing:

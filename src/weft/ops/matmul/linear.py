@@ -19,7 +19,7 @@ from weft.ops.registry import arguments
 from weft.ops.registry.annotations import Tensor
 from weft.ops.registry.functions import function
 from weft.ops.registry.geometry import broadcast_shapes
-from weft.ops.registry.interpreters import bind, untouched
+from weft.ops.registry.interpreters import bind, on_default_stack
 from weft.ops.registry.rules import UNFUSED, Rules
 from weft.ops.registry.spec import Gradient, KernelRequest, OpSpec, TensorType
 from weft.ops.registry.table import declare, lookup
@@ -376,7 +376,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         )
     if (
         bias is not None
-        and untouched()
+        and on_default_stack()
         and _is_simple(input, weight, arguments.tensor("linear", "bias", bias))
     ):
         return bind(LINEAR, input, weight, bias)

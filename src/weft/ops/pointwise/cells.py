@@ -12,7 +12,7 @@ from typing import Any
 from weft.errors import DTypeError, ShapeError, mistake
 from weft.expr import Expr, call, const
 from weft.kernels import Builder, KernelProgram, Operand
-from weft.ops.registry.interpreters import bind, untouched
+from weft.ops.registry.interpreters import bind, on_default_stack
 from weft.ops.registry.outs import gradients_are_recorded
 from weft.ops.registry.rules import UNFUSED
 from weft.ops.registry.spec import Gradient, KernelRequest, OpSpec, TensorType
@@ -267,4 +267,4 @@ GRU_GATES_BACKWARD: OpSpec = declare(
 def gates(op: OpSpec, x: Any, product: Any, state: Any) -> Any:
     """Bind a fused op in an eager call whose operands have the same type, of 32 bits or more; else return ``None``."""
     alike = x.dtype is product.dtype is state.dtype and x.dtype.kind == "float" and x.dtype.bits > 16
-    return bind(op, x, product, state) if untouched() and alike else None
+    return bind(op, x, product, state) if on_default_stack() and alike else None

@@ -145,7 +145,7 @@ def without_modes() -> Iterator[None]:
         yield
 
 
-def untouched() -> bool:
+def on_default_stack() -> bool:
     """Return whether this context has the default stack, which records and executes ops and does nothing else.
 
     Fused ops are bound on the default stack alone; other interpreters have rules for the ops that a fused op stands
@@ -159,7 +159,7 @@ def transforming() -> bool:
     return any(hasattr(interpreter, "adopt") for interpreter in interpreter_stack())
 
 
-def adopted(value: Any) -> Any:
+def lifted(value: Any) -> Any:
     """Return a value that was filled from the host as the interpreters of this context represent values."""
     for interpreter in interpreter_stack():
         adopt = getattr(interpreter, "adopt", None)
@@ -176,7 +176,7 @@ def executing() -> Iterator[None]:
 
 
 @contextmanager
-def together() -> Iterator[None]:
+def atomic_writes() -> Iterator[None]:
     """Make the in-place writes in the body of a ``with`` statement atomic: all at its end, or none on an error.
 
     For steps that overwrite several tensors. The body must not read values on the host. A stack whose bottom has no

@@ -14,7 +14,7 @@ from typing import Any
 
 from weft.dtypes import of_scalar
 from weft.errors import ArgumentTypeError, DeviceError, GradError, mistake
-from weft.ops.registry.interpreters import Interpreter, bind, interpreter_stack, interpreting, together
+from weft.ops.registry.interpreters import Interpreter, atomic_writes, bind, interpreter_stack, interpreting
 from weft.ops.registry.spec import OpSpec, TensorType
 from weft.ops.registry.table import lookup
 from weft.ops.registry.targets import check_target
@@ -133,6 +133,6 @@ def _write(name: str, results: Any, out: Any, targets: tuple[Any, ...]) -> None:
             raise DeviceError(
                 mistake(name, "out", f"on {target.device}", f"on {result.device}, as the result")
             )
-    with together():
+    with atomic_writes():
         for result, target in left:
             bind(lookup("cast"), result, dtype=target.dtype, into=(target,))
