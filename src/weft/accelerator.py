@@ -28,7 +28,7 @@ def current_accelerator(check_available: bool = False) -> device | None:
 
 
 def is_available() -> bool:
-    """Return whether the default device is a GPU."""
+    """Return whether the default device is a GPU (``torch.accelerator.is_available``)."""
     return current_accelerator() is not None
 
 

@@ -86,7 +86,11 @@ _CATEGORY = {"bool": 0, "uint": 1, "int": 1, "float": 2}
 
 
 def named(name: str) -> DType:
-    """Return the data type of that name; raises ``DTypeError`` with the list of names for an unknown name."""
+    """Return the data type of that name; raises ``DTypeError`` with the list of names for an unknown name.
+
+    >>> named("bfloat16")
+    weft.bfloat16
+    """
     try:
         return BY_NAME[name]
     except KeyError:
@@ -109,7 +113,12 @@ _BY_NUMPY: dict[Any, DType] = {}  # a cache, since computing the name of a NumPy
 
 
 def from_numpy(given: numpy.dtype[Any]) -> DType:
-    """Return the data type with the layout of a NumPy type; raises ``DTypeError`` where weft has none."""
+    """Return the data type with the layout of a NumPy type; raises ``DTypeError`` where weft has none.
+
+    >>> import numpy
+    >>> from_numpy(numpy.dtype("int16"))
+    weft.int16
+    """
     known = _BY_NUMPY.get(given)
     if known is not None:
         return known
@@ -134,7 +143,11 @@ def set_default_float(dtype: DType) -> None:
 
 
 def of_scalar(value: bool | int | float) -> DType:
-    """Return the type of a Python scalar where no tensor decides it: bool, int64 or float32."""
+    """Return the type of a Python scalar where no tensor decides it: bool, int64 or float32.
+
+    >>> of_scalar(True), of_scalar(2), of_scalar(0.5)
+    (weft.bool, weft.int64, weft.float32)
+    """
     if isinstance(value, bool):
         return bool_
     return int64 if isinstance(value, int) else float32
@@ -166,6 +179,9 @@ def result_type(tensors: list[DType], zero_dim: list[DType], scalars: list[bool 
 
     The groups have priority in this order: a later group changes the type only where its category (bool < integer <
     float) is higher than that of all earlier groups.
+
+    >>> result_type([float16], [float32], [2.5]), result_type([int32], [], [2.5])
+    (weft.float16, weft.float32)
     """
     result: DType | None = None
     for group in (tensors, zero_dim, [of_scalar(value) for value in scalars]):

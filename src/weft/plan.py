@@ -108,6 +108,9 @@ class Plan:
         groups: The states that must lie in the same buffer.
         peak: The peak of live bytes in the arenas.
         choices: The measured choices (``weft tune``) that decided about kernels: question and answer.
+
+    >>> Plan(steps=(), arenas=(256,), inputs=(64,), states=(), outputs=(64,))
+    plan of 0 dispatches, arenas of 256 bytes:
     """
 
     steps: tuple[PlanStep, ...]
@@ -145,13 +148,13 @@ def bodies(step: PlanStep) -> tuple[tuple[PlanStep, ...], ...]:
     return (step.steps,) if isinstance(step, Loop) else ()
 
 
-def tests(steps: tuple[PlanStep, ...]) -> Iterator[Place]:
+def predicates(steps: tuple[PlanStep, ...]) -> Iterator[Place]:
     """Yield the predicates of all branches and while loops."""
     for step in steps:
         if isinstance(step, Branch | While):
             yield step.predicate
         for body in bodies(step):
-            yield from tests(body)
+            yield from predicates(body)
 
 
 def _dispatches(steps: tuple[PlanStep, ...]) -> Iterator[Dispatch]:

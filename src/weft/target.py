@@ -66,6 +66,10 @@ class TargetProfile:
         subgroup: The smallest size of a subgroup; 0 without subgroup operations.
         choices: Choices measured on an adapter (``weft tune``); the shipped defaults decide where there is none.
         stated: The capabilities, where they are not those of the dialect in ``DIALECTS``.
+
+    >>> gpu = TargetProfile("wgsl-native", frozenset({"subgroup"}), {"max-immediate-size": 128}, subgroup=32)
+    >>> gpu.capabilities.workgroups, gpu.supports(dtypes.float64), gpu.itemsize(dtypes.int64)
+    (True, False, 4)
     """
 
     dialect: str

@@ -75,7 +75,10 @@ def open(name: str) -> Device:
     Plain ``"webgpu"`` is the first real GPU, or the software rasteriser where there is none.
 
     Raises:
-        DeviceError: Where there is no device of that name; the message lists the available ones.
+        DeviceError: Where there is no device of that name; the message lists the available devices.
+
+    >>> open("cpu").name, open("cpu") is open("cpu")
+    ('cpu', True)
     """
     with _lock:
         found = _devices.get(name)
@@ -117,7 +120,11 @@ def opened() -> list[Device]:
 
 
 def available() -> list[str]:
-    """Return the names of the devices of this machine: ``cpu`` first, then GPUs, then the software rasteriser."""
+    """Return the names of the devices of this machine: ``cpu`` first, then GPUs, then the software rasteriser.
+
+    >>> available()[0]
+    'cpu'
+    """
     return ["cpu", *(info.name for info in _adapters())]
 
 
@@ -154,7 +161,12 @@ def set_default(name: str | None) -> None:
 
 @contextmanager
 def using(name: str) -> Iterator[Device]:
-    """Make a device the default within a ``with`` block."""
+    """Make a device the default within a ``with`` block.
+
+    >>> with using("cpu") as device:
+    ...     default() is device, default_name()
+    (True, ('cpu', 'set by the program'))
+    """
     device = open(name)
     token = _chosen.set(device.name)
     try:

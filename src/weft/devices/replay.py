@@ -13,7 +13,7 @@ from weft.devices.base import Device, Range, Span, Storage
 from weft.devices.counts import counted_parameters
 from weft.devices.events import attributed
 from weft.errors import ArgumentError, DeviceError, DisposedError, mistake
-from weft.plan import ALIGNMENT, Branch, Dispatch, Loop, Place, Plan, PlanStep, Space, tests
+from weft.plan import ALIGNMENT, Branch, Dispatch, Loop, Place, Plan, PlanStep, Space, predicates
 
 Slot = tuple[Any, int]
 """The location of memory: a buffer and an offset in bytes."""
@@ -34,7 +34,7 @@ class Replay:
         device.register_kernels({id(dispatch.spec): dispatch.spec for dispatch in plan.dispatches()}.values())
         self.device = device
         self.plan = plan
-        self._static = next(tests(plan.steps), None) is None
+        self._static = next(predicates(plan.steps), None) is None
         """Whether the dispatches are the same in every run: no branch or loop depends on values."""
         self._count = sum(1 for _ in (unrolled(plan.steps) if self._static else plan.dispatches()))
         self._arenas: list[Storage] | None = [device.allocate(size) for size in plan.arenas]
@@ -224,7 +224,7 @@ def check(plan: Plan) -> None:
             if position >= len(spec.inputs):
                 _check_written(where, plan, place)
         _check_advance(where, dispatch)
-    for place in tests(plan.steps):
+    for place in predicates(plan.steps):
         _check_place("plan: a predicate", place, spaces)
         if place.size < 1:
             raise ArgumentError(mistake("plan", "the place of a predicate", repr(place), "one byte"))

@@ -162,7 +162,11 @@ def _text(node: Expr, args: list[str]) -> str:
 
 
 def const(value: bool | int | float, dtype: DType) -> Expr:
-    """Return a constant of a type; raises ``ExpressionError`` for a number that the type cannot hold."""
+    """Return a constant of a type; raises ``ExpressionError`` for a number that the type cannot hold.
+
+    >>> const(2, dtypes.float32)
+    2.0
+    """
     try:
         converted = _PYTHON_TYPE[dtype.kind](value)
     except (OverflowError, ValueError) as error:
@@ -191,22 +195,39 @@ def _shortened(value: bool | int | float) -> str:
 
 
 def variable(name: str, dtype: DType) -> Expr:
-    """Return a named scalar: an operand's element, a kernel parameter or an axis."""
+    """Return a named scalar: an operand's element, a kernel parameter or an axis.
+
+    >>> variable("x", dtypes.float32) * 2.0
+    mul(x, 2.0)
+    """
     return Expr("variable", (), dtype, name)
 
 
 def load(buffer: str, index: Expr, dtype: DType) -> Expr:
-    """Return the load of the element of ``buffer`` at ``index`` (int64, in elements), widened to ``dtype``."""
+    """Return the load of the element of ``buffer`` at ``index`` (int64, in elements), widened to ``dtype``.
+
+    >>> load("a", variable("i", INDEX) + 1, dtypes.float32)
+    a[add(i, 1)]
+    """
     return Expr("load", (index,), dtype, buffer)
 
 
 def cast(value: Expr, dtype: DType) -> Expr:
-    """Return ``value`` converted to ``dtype`` by the rules of C; every nonzero number converts to True."""
+    """Return ``value`` converted to ``dtype`` by the rules of C; every nonzero number converts to True.
+
+    >>> cast(variable("n", dtypes.int32), dtypes.float32)
+    float32(n)
+    """
     return value if value.dtype is dtype else Expr("cast", (value,), dtype)
 
 
 def where(condition: Expr, a: Operand, b: Operand) -> Expr:
-    """Return the choice of ``a`` where the condition holds, else ``b``; both are computed."""
+    """Return the choice of ``a`` where the condition holds, else ``b``; both are computed.
+
+    >>> x = variable("x", dtypes.float32)
+    >>> where(x < 0, -x, x)
+    where(lt(x, 0.0), neg(x), x)
+    """
     return call("where", condition, a, b)
 
 
@@ -222,6 +243,9 @@ def call(name: str, *operands: Operand) -> Expr:
 
     Raises:
         ExpressionError: For an unknown function, or arguments that it does not take.
+
+    >>> call("maximum", variable("x", dtypes.float32), 0)
+    maximum(x, 0.0)
     """
     function = FUNCTIONS.get(name)
     if function is None:
@@ -256,7 +280,12 @@ def _literal(function: str, value: bool | int | float, dtype: DType) -> Expr:
 
 
 def walk(*roots: Expr) -> Iterator[Expr]:
-    """Yield all nodes under the roots, each once, in post-order: arguments before the nodes that use them."""
+    """Yield all nodes under the roots, each once, in post-order: arguments before the nodes that use them.
+
+    >>> x = variable("x", dtypes.float32)
+    >>> list(walk(x * x + 1.0))
+    [x, mul(x, x), 1.0, add(mul(x, x), 1.0)]
+    """
     begun: set[int] = set()
     ended: set[int] = set()
     stack = list(reversed(roots))
@@ -276,7 +305,11 @@ def walk(*roots: Expr) -> Iterator[Expr]:
 
 
 def variables(*roots: Expr) -> tuple[Expr, ...]:
-    """Return the variables under the roots, in the order of first use."""
+    """Return the variables under the roots, in the order of first use.
+
+    >>> variables(variable("y", dtypes.float32) - variable("x", dtypes.float32))
+    (y, x)
+    """
     return tuple(node for node in walk(*roots) if node.function == "variable")
 
 

@@ -70,5 +70,11 @@ class Substitution:
 
 
 def substitute(root: Expr, replacements: Mapping[Expr, Expr]) -> Expr:
-    """Return ``root`` with nodes replaced; nodes inside replacements are not replaced again."""
+    """Return ``root`` with nodes replaced; nodes inside replacements are not replaced again.
+
+    >>> from weft import float32
+    >>> x = Expr("variable", (), float32, "x")
+    >>> substitute(x * x, {x: x + 1.0})
+    mul(add(x, 1.0), add(x, 1.0))
+    """
     return Substitution(replacements)(root)

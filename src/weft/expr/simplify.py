@@ -11,7 +11,13 @@ from weft.expr.node import Expr, cast, const
 
 
 def simplify(root: Expr) -> Expr:
-    """Return an expression of the same value with fewer operations. Each node caches its result."""
+    """Return an expression of the same value with fewer operations. Each node caches its result.
+
+    >>> from weft import float32
+    >>> from weft.expr import parse
+    >>> simplify(parse("(x * 1) + 0", {"x": float32}))
+    add(x, 0.0)
+    """
     stack = [] if root.simple else [root]
     while stack:
         node = stack[-1]

@@ -78,6 +78,14 @@ class Builder:
 
     With ``renumbers`` the names of parameters number operands by their first use, not by their position in the op's
     call. Then the kernels of an op over different subsets of its operands are equal, and compiled once.
+
+    >>> x, y = (Operand(index, dtypes.float32, (8,), (1,), slot=index) for index in (0, 1))
+    >>> builder = Builder("double", static=True)
+    >>> (i,) = builder.axes(x.shape)
+    >>> builder.store(y, [i], builder.load(x, [i]) * 2.0)
+    >>> step = builder.finish()
+    >>> step.kernel.parts[0].stores[0].value
+    mul(b0[add(o0, i0_0)], 2.0)
     """
 
     name: str

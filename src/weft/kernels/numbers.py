@@ -17,6 +17,10 @@ def as_parameter(value: bool | int | float, dtype: DType) -> int | float:
 
     Raises:
         ArgumentError: For a number that the type cannot hold.
+
+    >>> from weft import uint32
+    >>> as_parameter(True, float32), as_parameter(-1, uint32)
+    (1.0, 4294967295)
     """
     if dtype.kind == "float":
         try:
