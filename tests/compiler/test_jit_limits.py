@@ -18,6 +18,7 @@ from weft import devices, errors
 from weft.compiler import cond, load_plan, scan, while_loop
 from weft.devices.webgpu import WebGpuDevice, find
 from weft.devices.webgpu.adapters import Adapter
+from weft.tensors.splitting.interpreter import Splitting
 
 F = wf.nn.functional
 BINDING = "max-storage-buffer-binding-size"
@@ -277,3 +278,20 @@ def test_plans_are_saved_and_loaded_but_have_no_report(
         with pytest.raises(errors.UnsupportedError, match=r"expected a plan: .* takes 240,000 bytes"):
             value.report()
     assert len(lines()) == 2
+
+
+def test_results_in_donated_memory_of_a_large_storage_are_split(
+    small: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The result is small, but lies in a storage above the limit: calls on it bind a window."""
+    values = array(50_000)
+    step = wf.jit(lambda x: x * 2, donate=("x",))
+    wf.tensor(values[:100], device=small) + 1  # the call on small storages is prepared
+    result = step(wf.tensor(values, device=small)[:100])
+    split: list[str] = []
+    process = Splitting.process
+    monkeypatch.setattr(
+        Splitting, "process", lambda self, op, *rest: (split.append(op.name), process(self, op, *rest))[1]
+    )
+    numpy.testing.assert_array_equal((result + 1).numpy(), values[:100] * 2 + 1)
+    assert split == ["add"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import math
 import re
 import threading
 from collections.abc import Callable, Sequence
@@ -324,9 +325,8 @@ def _donated_name(names: Sequence[str], given: int | str) -> str:
 
 def _plain_layout(tensor: Tensor) -> int:
     data: Array = tensor._data
-    return layout_key(
-        data.dtype, data.shape, contiguous_strides(data.shape), 0, data.device, data.storage.size
-    )
+    size = math.prod(data.shape) * data.device.itemsize(data.dtype)
+    return layout_key(data.dtype, data.shape, contiguous_strides(data.shape), 0, data.device, size)
 
 
 def jit(

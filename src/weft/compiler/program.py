@@ -76,6 +76,10 @@ class ProgramOutput:
         """Return a tensor on a storage that a run has returned."""
         return Tensor.wrap(Array(storage, self.dtype, self.shape, self.strides, 0, self.key))
 
+    def wrap_donated(self, storage: Storage) -> Tensor:
+        """Return a tensor on the storage of a donated argument, which may be larger than the result."""
+        return Tensor.wrap(Array(storage, self.dtype, self.shape, self.strides, 0))
+
 
 class CompiledProgram:
     """A compiled call. ``donated`` are the positions of the inputs whose memory the results may reuse."""
@@ -222,7 +226,7 @@ class CompiledProgram:
             if not originals[at]._data.storage.disposed:  # the program got a copy
                 originals[at]._data.storage.donate(fate)
         results = [
-            output.wrap(next(made) if source is None else reused[source])
+            output.wrap(next(made)) if source is None else output.wrap_donated(reused[source])
             for output, source in zip(self._outputs, self._sources, strict=True)
         ]
         return self._hand_out(results)

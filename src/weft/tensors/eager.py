@@ -72,6 +72,7 @@ class Eager:
         into: tuple[Any, ...] | None,
         below: tuple[Interpreter, ...],
     ) -> tuple[Any, ...]:
+        """Run an op that has targets, is a view, or is not ``plain``: by the way that its kind takes."""
         if op.name == "transfer":
             return (self._transfer(operands[0], attributes["device"]),)
         if op.view is not None:
@@ -85,10 +86,7 @@ class Eager:
             operands = tuple([self.dense(operand) for operand in operands])
         if into is not None and shares_buffer(operands, into) and needs_scratch(op, operands, into):
             made = self.process(op, operands, attributes, None, below)
-            check_targets(op, [TensorType(value.shape, value.dtype) for value in made], into)
-            for source, target in zip(made, into, strict=True):
-                self._copy_into(source, target)
-            return into
+            return self._into_targets(op, made, into)
         slots, in_place = _binding(op, operands, into)
         key = _full_key(op, operands, attributes, into, slots, in_place)
         prepared = self.prepared.get(key)
@@ -107,7 +105,7 @@ class Eager:
     def _note_named(
         self, key: Any, op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any]
     ) -> None:
-        """Keep a call by the name of its device too, if it runs in one step."""
+        """Keep a call by the name of its device too, if it has a function ``run``."""
         known = self.prepared.get(_full_key(op, operands, attributes, None, None, ()))
         if known is not None and known.run is not None:
             self.prepared[key] = known
@@ -128,7 +126,7 @@ class Eager:
         self, prepared: Prepared, op: OpSpec, operands: Sequence[Any], attributes: dict[str, Any],
         into: tuple[Any, ...] | None,
     ) -> tuple[Any, ...]:  # fmt: skip
-        """Run a prepared call: in one step where it has one and nothing observes the device."""
+        """Run a prepared call: by its function ``run``, if it has one and the device is ``direct``."""
         if prepared.run is not None and prepared.device.direct:
             try:
                 if into is None:
@@ -136,7 +134,7 @@ class Eager:
                 outputs = prepared.run(*operands, *into)
                 self.count_writes(into)
                 return outputs
-            except TypeError:  # a storage was disposed, which the other way reports
+            except TypeError:  # a storage was disposed, which carry_out reports
                 pass
         return prepared.carry_out(self, op, tuple(operands), attributes, into)
 

@@ -25,9 +25,9 @@ class TensorMethods:
 
 
 def operand(owner: Any, value: Any) -> Any:
-    """What an operator computes with: a tensor or a Python number; ``NotImplemented`` for anything else.
+    """Return an operator's operand as a tensor or a Python number; ``NotImplemented`` for other values.
 
-    NumPy's numbers become Python's, its arrays tensors on the device of ``owner`` (float64 as float32, as everywhere).
+    NumPy's numbers become Python numbers, and its arrays tensors on the device of ``owner`` (float64 as float32).
     """
     if is_tensor(value) or isinstance(value, bool | int | float):
         return value.item() if isinstance(value, numpy.generic) else value
