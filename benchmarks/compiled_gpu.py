@@ -86,7 +86,7 @@ def compared(
 
 
 def line(name: str, ours: float, peers: dict[str, float], remark: str) -> None:
-    """Print a row: µs, and each peer's with the ratio of ours to it."""
+    """Print a row: weft's time in µs, and each peer's time with the ratio of weft's time to it."""
     text = ", ".join(f"{label} {each * 1e6:,.1f} ({ours / each:.2f})" for label, each in peers.items())
     print(f"| {name} | {ours * 1e6:,.1f} | {text} | {remark} |", flush=True)
 

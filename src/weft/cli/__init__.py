@@ -32,13 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     SystemExit: 0
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
-    asked = next((word for word in words if not word.startswith("-")), "")
+    requested = next((word for word in words if not word.startswith("-")), "")
     parser = argparse.ArgumentParser(prog="weft", description="A tensor stack for WebGPU and the CPU.")
     parser.add_argument("--version", action="version", version=f"weft {_version()}")
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
-        if name == asked:  # the modules of other commands are not imported
+        if name == requested:  # the modules of other commands are not imported
             options = getattr(import_module(f"weft.cli.{name}"), "options", None)
             if options is not None:
                 options(command)

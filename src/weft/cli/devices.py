@@ -43,7 +43,7 @@ def report(facts: Facts, default: str, reason: str) -> str:
     """Return the whole report as text."""
     table = rows(facts)
     if default == "webgpu" and len(table) > 1:
-        default = table[1].name  # asked for by its plain name: the first one
+        default = table[1].name  # a name without a number means the first device of that kind
     lines = _table(table, default)
     lines.append("")
     lines.append(f"The default is {default}: {reason}." if default else f"There is no default: {reason}")

@@ -344,8 +344,8 @@ class _Pickled:
         if isinstance(tensor, Parameter):
             yield _name("torch._utils", "_rebuild_parameter") + b"("
         array = tensor._data
-        asked = (id(array.storage), array.offset, array.shape, array.strides, array.dtype)
-        key = self._keys.setdefault(asked, str(len(self._keys)))
+        geometry = (id(array.storage), array.offset, array.shape, array.strides, array.dtype)
+        key = self._keys.setdefault(geometry, str(len(self._keys)))
         self.storages.setdefault(key, tensor)
         shape = tuple(int(size) for size in tensor.shape)
         strides = [math.prod(shape[at + 1 :]) for at in range(len(shape))]

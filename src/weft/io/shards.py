@@ -255,11 +255,11 @@ def _opened(stack: ExitStack, source: Path, index: Path) -> tuple[list[mt.File],
         file = stack.enter_context(mt.open(source))
         return [file], None if file.is_safetensors else file.metadata.get(NOTES, {})
     parsed = _parsed(index)
-    wanted: dict[str, set[str]] = {}
+    names_by_shard: dict[str, set[str]] = {}
     for name, shard in parsed["weight_map"].items():
-        wanted.setdefault(shard, set()).add(name)
+        names_by_shard.setdefault(shard, set()).add(name)
     files = []
-    for shard, names in wanted.items():
+    for shard, names in names_by_shard.items():
         path = index.with_name(shard)
         if not os.path.exists(path):
             raise FormatError(

@@ -140,7 +140,7 @@ def _temporary(target: Path, token: str) -> str:
 
 
 def _is_locked(path: Path) -> bool:
-    """Return whether a running process holds the lock of a temporary file; true as well if that cannot be told."""
+    """Return whether a running process holds the lock of a temporary file, True if this cannot be determined."""
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
     except FileNotFoundError:

@@ -89,12 +89,12 @@ def to_schema(tree: Element) -> dict[str, Any]:
         if name in ANNOTATIONS[tree.type] | {"align"}
     }
     beside = {name: _plain(value) for name, value in tree.props.items() if name not in notes}
-    made: dict[str, Any] = {f"{PREFIX}{tree.type}": notes or True, **beside}
+    schema: dict[str, Any] = {f"{PREFIX}{tree.type}": notes or True, **beside}
     if tree.type in _CHILDREN:
-        made[_CHILDREN[tree.type]] = {child.key: to_schema(child) for child in tree.children}
+        schema[_CHILDREN[tree.type]] = {child.key: to_schema(child) for child in tree.children}
     elif tree.type in _CHILD and tree.children:
-        made[_CHILD[tree.type]] = to_schema(tree.children[0])
-    return made
+        schema[_CHILD[tree.type]] = to_schema(tree.children[0])
+    return schema
 
 
 def from_schema(schema: Mapping[str, Any]) -> Element:

@@ -64,21 +64,21 @@ class Contents:
                 )
             )
         self.kinds = self.layout.sections
-        wanted: dict[str, tuple[int, int | None]] = {}
+        expected: dict[str, tuple[int, int | None]] = {}
         for path, kind in self.kinds.items():
-            wanted[path] = (kind.align, kind.size)
+            expected[path] = (kind.align, kind.size)
             if kind.region_align:
-                wanted[path + DATA] = (kind.region_align, None)
-        for path in wanted:
+                expected[path + DATA] = (kind.region_align, None)
+        for path in expected:
             if path not in self.offsets:
                 raise FormatError(
                     mistake(where, f"offsets of {short(repr(path))}", "missing", "[start, end]")
                 )
         for path, (start, end) in self.offsets.items():
             entry = f"offsets of {short(repr(path))}"
-            if path not in wanted:
+            if path not in expected:
                 raise FormatError(mistake(where, entry, "given", "only what the schema has"))
-            align, size = wanted[path]
+            align, size = expected[path]
             if start % align:
                 raise FormatError(mistake(where, entry, f"a start of {start}", f"a multiple of {align}"))
             if size is not None and end - start != size:

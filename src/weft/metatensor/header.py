@@ -78,7 +78,7 @@ def parse(where: str, data: bytes) -> dict[str, Any]:
     if sum(map(data.count, (b"[", b"{", b","))) > MOST_VALUES:
         raise FormatError(mistake(where, "the header", "too many values", f"at most {MOST_VALUES}"))
     try:
-        found = json.loads(data.decode(), object_pairs_hook=without_duplicates, parse_constant=constant)
+        header = json.loads(data.decode(), object_pairs_hook=without_duplicates, parse_constant=constant)
     except UnicodeDecodeError as error:
         raise FormatError(mistake(where, "the header", f"not UTF-8 at byte {error.start}", "JSON")) from None
     except RecursionError:
@@ -89,10 +89,10 @@ def parse(where: str, data: bytes) -> dict[str, Any]:
         raise
     except ValueError as error:  # a JSONDecodeError, or an integer of more digits than Python converts
         raise FormatError(mistake(where, "the header", f"no JSON ({short(error)})", "JSON")) from None
-    if not isinstance(found, dict):
-        raise FormatError(mistake(where, "the header", f"a {type(found).__name__}", "an object"))
-    _shallow(where, found)
-    return found
+    if not isinstance(header, dict):
+        raise FormatError(mistake(where, "the header", f"a {type(header).__name__}", "an object"))
+    _shallow(where, header)
+    return header
 
 
 def _shallow(where: str, tree: Any) -> None:

@@ -44,10 +44,10 @@ def schema_of(tree: Mapping[str, Any], align: int | None = None) -> Schema:
 
 def nested(tree: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a tree with dotted names as structs; names that clash (``a`` beside ``a.b``) stay as they are."""
-    made: dict[str, Any] = {}
+    root: dict[str, Any] = {}
     for name, value in tree.items():
         *groups, last = name.split(".") if isinstance(name, str) else [name]
-        inner = made
+        inner = root
         for group in groups:
             inner = inner.setdefault(group, _Group())
             if not isinstance(inner, _Group):
@@ -55,7 +55,7 @@ def nested(tree: Mapping[str, Any]) -> Mapping[str, Any]:
         if last in inner or not all(groups) or not last:
             return tree
         inner[last] = value
-    return made
+    return root
 
 
 class _Group(dict[str, Any]):
@@ -124,10 +124,10 @@ def _row(dtype: Any, path: list[str | int]) -> Schema:
 def _field(dtype: Any, path: list[str | int]) -> Schema:
     if dtype.subdtype is not None:
         base, shape = dtype.subdtype
-        made = _field(base, path)
+        schema = _field(base, path)
         for size in reversed(shape):
-            made = {"TypeDef:Array": True, "minItems": size, "maxItems": size, "items": made}
-        return made
+            schema = {"TypeDef:Array": True, "minItems": size, "maxItems": size, "items": schema}
+        return schema
     if dtype.names is not None:
         return _row(dtype, path)
     if dtype.kind == "S":

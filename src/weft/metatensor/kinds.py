@@ -160,7 +160,7 @@ class Kind:
 
 
 def sequence(values: Any, count: int) -> Sequence[Any]:
-    """Return ``values`` as a sequence of ``count`` items; raise ``Misfit`` if that is not what they are."""
+    """Return ``values`` if they are a sequence of ``count`` items; raise ``Misfit`` otherwise."""
     if (
         isinstance(values, str | bytes)
         or not hasattr(values, "__len__")
@@ -169,8 +169,8 @@ def sequence(values: Any, count: int) -> Sequence[Any]:
         raise Misfit(f"a {type(values).__name__}", f"a sequence of {count} values")
     if len(values) != count:
         raise Misfit(f"{len(values)} values", f"{count} values")
-    found: Sequence[Any] = values
-    return found
+    items: Sequence[Any] = values
+    return items
 
 
 def first_bad(good: Array, values: Any, expected: str) -> None:

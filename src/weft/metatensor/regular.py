@@ -97,9 +97,8 @@ def open_regular(where: str, path: object) -> int:
         os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
     )
     try:
-        _expect_regular(
-            where, name, os.stat(name).st_mode
-        )  # asked first: opening a device can change its state
+        # checked before opening: opening a device can change its state
+        _expect_regular(where, name, os.stat(name).st_mode)
         handle = os.open(name, flags)
     except PathError:
         raise
@@ -108,9 +107,8 @@ def open_regular(where: str, path: object) -> int:
     except OSError as error:
         raise _unusable(where, name, error) from None
     try:
-        _expect_regular(
-            where, name, os.fstat(handle).st_mode
-        )  # what was opened, should the name have changed
+        # checked again after opening, in case the name was given to another file in between
+        _expect_regular(where, name, os.fstat(handle).st_mode)
     except PathError:
         os.close(handle)
         raise

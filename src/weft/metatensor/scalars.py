@@ -77,18 +77,18 @@ def native(name: str) -> numpy.dtype[Any]:
     if name.startswith(("bfloat", "float8")):
         import ml_dtypes
 
-        found: numpy.dtype[Any] = numpy.dtype(getattr(ml_dtypes, name))
-        return found
+        dtype: numpy.dtype[Any] = numpy.dtype(getattr(ml_dtypes, name))
+        return dtype
     return numpy.dtype(name)
 
 
 @lru_cache(maxsize=None)
 def in_order(name: str, endian: Endian) -> numpy.dtype[Any] | None:
     """Return NumPy's type in a byte order; None if NumPy cannot swap its bytes (``ml_dtypes``, big-endian)."""
-    found = native(name)
-    if found.isbuiltin != 2:
-        return found.newbyteorder("<" if endian == "little" else ">")
-    return found if endian == "little" or found.itemsize == 1 else None
+    dtype = native(name)
+    if dtype.isbuiltin != 2:
+        return dtype.newbyteorder("<" if endian == "little" else ">")
+    return dtype if endian == "little" or dtype.itemsize == 1 else None
 
 
 def codec(scalar: Scalar, endian: Endian) -> tuple[Callable[[Any, int], Any], Callable[[Any], bytes]]:

@@ -45,7 +45,7 @@ class Parser:
 
     def __init__(self, schema: Any, mode: Mode, endian: Endian) -> None:
         self.schema, self.packed, self.endian = schema, mode == "packed", endian
-        self.made: dict[str, tuple[Kind, int]] = {}  # with the levels that the kind has
+        self.known: dict[str, tuple[Kind, int]] = {}  # the kind of each reference, with its number of levels
         self.deepest = 0
         self.open: list[str] = []
         self.left: int | None = None
@@ -64,16 +64,16 @@ class Parser:
         if "$defs" in schema:
             self._definitions(schema["$defs"], level)
         name, notes = keyword(schema)
-        made = BUILDERS[name](self, name, notes, schema, level)
-        made.hollow += not made.least
-        made.asserts = made.asserts or asserts(schema, made)
-        return made
+        kind = BUILDERS[name](self, name, notes, schema, level)
+        kind.hollow += not kind.least
+        kind.asserts = kind.asserts or asserts(schema, kind)
+        return kind
 
-    def _definitions(self, found: Any, level: int) -> None:
+    def _definitions(self, definitions: Any, level: int) -> None:
         """Refuse invalid layouts among the definitions, also unused ones: validation expands all of them."""
-        if not isinstance(found, OBJECT):
-            raise Misfit(f"$defs {found!r}", "an object")
-        for name, inner in found.items():
+        if not isinstance(definitions, OBJECT):
+            raise Misfit(f"$defs {definitions!r}", "an object")
+        for name, inner in definitions.items():
             if isinstance(inner, OBJECT) and any(str(key).startswith(PREFIX) for key in inner):
                 self.child(f"$defs.{name}", inner, level)
 
@@ -97,26 +97,26 @@ class Parser:
         if any(name.startswith(PREFIX) for name in beside):
             raise Misfit("a $ref beside a TypeDef keyword", "one of them")
         key = f"{reference} {beside!r}" if beside else reference
-        if key in self.made:
-            made, levels = self.made[key]
+        if key in self.known:
+            kind, levels = self.known[key]
             self._reach(level + levels)
-            return made
+            return kind
         if beside and self.left is None:
             self.left = 1000 + 4 * values_in(self.schema)
         if reference in self.open:
             raise Misfit(f"$ref {reference!r}, which leads back to itself", "a schema that is not recursive")
-        found = resolve(self.schema, reference)
+        target = resolve(self.schema, reference)
         self.open.append(reference)
         before, self.deepest = self.deepest, level
         try:
-            made = self.kind({**found, **beside}, level + 1)
+            kind = self.kind({**target, **beside}, level + 1)
         except Misfit as misfit:
             raise misfit.within(f"({reference})") from misfit.__cause__
         finally:
             self.open.pop()
-        self.made[key] = made, self.deepest - level
+        self.known[key] = kind, self.deepest - level
         self.deepest = max(self.deepest, before)
-        return made
+        return kind
 
     def align(self, notes: Mapping[str, Any], schema: Mapping[str, Any], natural: int) -> int:
         """Return the alignment: that of the annotation, else the natural one; 1 in a packed layout."""
@@ -193,17 +193,17 @@ def resolve(schema: Any, reference: str) -> Mapping[str, Any]:
     """Return the schema that a ``$ref`` names in the document: ``#/…`` (a JSON Pointer) or the name of a definition."""
     pointer = reference == "#" or reference.startswith("#/")
     parts = reference[1:].split("/")[1:] if pointer else ["$defs", reference]
-    found = schema
+    target = schema
     for part in parts:
         name = part.replace("~1", "/").replace("~0", "~") if pointer else part
-        if not isinstance(found, Mapping) or name not in found:
+        if not isinstance(target, Mapping) or name not in target:
             raise Misfit(
                 f"$ref {reference!r}", "a definition in this document; nothing outside of it is fetched"
             )
-        found = found[name]
-    if not isinstance(found, Mapping):
+        target = target[name]
+    if not isinstance(target, Mapping):
         raise Misfit(f"$ref {reference!r}", "a schema, which is an object")
-    return found
+    return target
 
 
 def _count(value: Any) -> bool:
@@ -305,10 +305,10 @@ def _struct(parser: Parser, name: str, notes: Any, schema: Any, level: int) -> K
         raise Misfit(f"properties {properties!r}", "an object of schemas")
     fields = [(part, parser.child(part, inner, level)) for part, inner in properties.items()]
     natural = max((kind.align for _, kind in fields), default=1)
-    made = Struct(fields, parser.align(notes, schema, natural))
-    if (made.size or made.least) > MOST_BYTES:
-        raise Misfit(f"a struct of {made.size or made.least} bytes", f"at most {MOST_BYTES}")
-    return made
+    struct = Struct(fields, parser.align(notes, schema, natural))
+    if (struct.size or struct.least) > MOST_BYTES:
+        raise Misfit(f"a struct of {struct.size or struct.least} bytes", f"at most {MOST_BYTES}")
+    return struct
 
 
 def _record(parser: Parser, name: str, notes: Any, schema: Any, level: int) -> Kind:
@@ -351,11 +351,11 @@ def _union(parser: Parser, name: str, notes: Any, schema: Any, level: int) -> Ki
 
 
 def _variant(parser: Parser, key: str, schema: Any, level: int) -> Struct:
-    made = parser.child(key, schema, level)
-    if not isinstance(made, Struct):
-        raise Misfit(made.describe(), "a Struct, as all variants").within(key)
-    repeatable(made)
-    return made
+    variant = parser.child(key, schema, level)
+    if not isinstance(variant, Struct):
+        raise Misfit(variant.describe(), "a Struct, as all variants").within(key)
+    repeatable(variant)
+    return variant
 
 
 def _field_union(parser: Parser, name: Any, mapping: Mapping[str, Any], align: int, level: int) -> Kind:

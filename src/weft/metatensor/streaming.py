@@ -1,6 +1,6 @@
 """``chunks`` turns a file into one stream for each part; ``Receiver`` assembles the parts in any order of arrival.
 
-A network layer sends each ``Stream`` on a stream of its own; nothing here opens a socket.
+A network layer sends each ``Stream`` separately; nothing here opens a socket.
 """
 
 from __future__ import annotations
@@ -253,15 +253,20 @@ def _claimed(header: dict[str, Any]) -> int:
     tables = header.get("offsets", {}) if "metatensor" in header else header
     ends = [0]
     for name, entry in tables.items() if isinstance(tables, dict) else ():
-        given = (
+        offsets = (
             entry
             if "metatensor" in header
             else entry.get("data_offsets")
             if isinstance(entry, dict)
             else None
         )
-        if name != "__metadata__" and isinstance(given, list) and len(given) == 2 and type(given[1]) is int:
-            ends.append(given[1])
+        if (
+            name != "__metadata__"
+            and isinstance(offsets, list)
+            and len(offsets) == 2
+            and type(offsets[1]) is int
+        ):
+            ends.append(offsets[1])
     return max(ends)
 
 

@@ -51,14 +51,14 @@ class TensorKind(Kind):
         if self._order is None:
             swapped = numpy.frombuffer(data, numpy.uint16).byteswap().view(self.element)
             return swapped.reshape(self.shape)
-        found = numpy.frombuffer(data, self._order) if len(data) else numpy.empty(0, self._order)
+        array = numpy.frombuffer(data, self._order) if len(data) else numpy.empty(0, self._order)
         if self._order.kind == "b":
-            first_bad(found.view(numpy.uint8) <= 1, found.view(numpy.uint8), "a byte 0 or 1")
-        if not found.flags.aligned:  # possible in safetensors files
-            found = found.copy()
-        found = found.reshape(self.shape)
-        found.flags.writeable = False
-        return found
+            first_bad(array.view(numpy.uint8) <= 1, array.view(numpy.uint8), "a byte 0 or 1")
+        if not array.flags.aligned:  # possible in safetensors files
+            array = array.copy()
+        array = array.reshape(self.shape)
+        array.flags.writeable = False
+        return array
 
     def read(self, source: Source, at: int) -> tuple[Any, int]:
         assert self.size is not None

@@ -27,10 +27,10 @@ class Union(Kind):
         self.consist_of(variants.values())
 
     def _variant(self, name: str) -> Struct:
-        found = self.variants.get(name)
-        if found is None:
+        variant = self.variants.get(name)
+        if variant is None:
             raise Misfit(f"the variant {name!r}", f"one of {short(', '.join(self.variants))}")
-        return found
+        return variant
 
     def _finish(self, out: Out, start: int) -> None:
         out.data.extend(bytes(0 if self.size is None else start + self.size - len(out.data)))

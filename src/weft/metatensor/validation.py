@@ -33,31 +33,33 @@ def spelled(schema: Any) -> Any:
     """Return the schema in standard keywords; definitions that are no layouts stay as they are."""
     if not isinstance(schema, Mapping):
         return schema
-    made = {name: value for name, value in schema.items() if name not in OURS}
+    translated = {name: value for name, value in schema.items() if name not in OURS}
     if "$defs" in schema:
-        made["$defs"] = {name: spelled(inner) for name, inner in schema["$defs"].items()}
+        translated["$defs"] = {name: spelled(inner) for name, inner in schema["$defs"].items()}
     if "$ref" in schema:
         reference = schema["$ref"]
-        made["$ref"] = reference if reference.startswith("#") else f"#/$defs/{reference}"
-        return made
+        translated["$ref"] = reference if reference.startswith("#") else f"#/$defs/{reference}"
+        return translated
     if not any(name.startswith(PREFIX) for name in schema):
-        return {**schema, **made}
+        return {**schema, **translated}
     name, notes = keyword(schema)
-    made.update(_TYPES.get(name, {"type": "number"}))
+    translated.update(_TYPES.get(name, {"type": "number"}))
     if name in SCALARS and SCALARS[name].integral:
-        made["type"] = "integer"
+        translated["type"] = "integer"
     if name == "Struct":
-        made["properties"] = {part: spelled(inner) for part, inner in schema.get("properties", {}).items()}
-        made["required"] = list(made["properties"])
+        translated["properties"] = {
+            part: spelled(inner) for part, inner in schema.get("properties", {}).items()
+        }
+        translated["required"] = list(translated["properties"])
     elif name == "Array":
-        made["items"] = spelled(schema["items"])
+        translated["items"] = spelled(schema["items"])
         if schema.get("minItems") != schema.get("maxItems"):
-            made.update({bound: schema[bound] for bound in ("minItems", "maxItems") if bound in schema})
+            translated.update({bound: schema[bound] for bound in ("minItems", "maxItems") if bound in schema})
     elif name == "Record":
-        made["additionalProperties"] = spelled(schema["values"])
+        translated["additionalProperties"] = spelled(schema["values"])
     elif name == "Union":
-        made.update(_union({**schema, **notes}))
-    return made
+        translated.update(_union({**schema, **notes}))
+    return translated
 
 
 _TYPES: dict[str, dict[str, Any]] = {

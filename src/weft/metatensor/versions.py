@@ -206,19 +206,19 @@ class _Rules:
         return [value] * count
 
     def _columns(self, name: str, rows: Records, item: Struct) -> dict[str, Any]:
-        found = {}
+        columns = {}
         for field in item.fields:
             path = f"{name}.{field.name}"
             if field.name not in rows.kind.by_name:
-                found[field.name] = self._default(path, len(rows))
+                columns[field.name] = self._default(path, len(rows))
             elif path in self.convert:
                 self.used.add(path)
-                found[field.name] = self.convert[path](rows.column(field.name))
+                columns[field.name] = self.convert[path](rows.column(field.name))
             else:
-                found[field.name] = _cast(
+                columns[field.name] = _cast(
                     path, rows.kind.by_name[field.name].kind, field.kind, rows.column(field.name)
                 )
-        return found
+        return columns
 
 
 def _cast(name: str, old: Kind, new: Kind, value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""``DataLoader``: batches of a dataset in an order, prepared ahead by threads where asked for."""
+"""``DataLoader``: iterates over a dataset in batches, optionally prepared ahead by threads."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _local = threading.local()
 
 @dataclass(frozen=True)
 class WorkerInfo:
-    """A worker's number ``id`` of ``num_workers``, a ``seed`` of its own, and the dataset, which all threads share."""
+    """A worker's number ``id`` among ``num_workers``, its ``seed``, and the dataset, which all threads share."""
 
     id: int
     num_workers: int
