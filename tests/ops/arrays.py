@@ -1,4 +1,4 @@
-"""Arrays for the op tests: values of a kind, the layouts that they are stored in, and how results are compared.
+"""Arrays for the op tests: their values, the layouts in which they are stored, and the comparison of results.
 
 A layout stores an array inside a larger or permuted base and gives the view that reads it back; the same view is
 taken of a weft and of a PyTorch tensor.
@@ -24,7 +24,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Arg:
-    """A tensor argument: its shape, what values it takes, and its dtype where it is not the case's own.
+    """A tensor argument: its shape, its values, and its dtype where it differs from the case's dtype.
 
     ``values``: ``"any"`` in [-3, 3], ``"positive"``, ``"apart"`` (no two nearly equal, none near 0: safe for
     numerical gradients), ``"index"`` (below ``bound``), ``"count"`` (1, 2, …), ``"offsets"`` (0, ``bound``, …), ``"permutation"`` (of places), ``"permutations"`` (along the last dimension), ``"bool"``, ``"state"`` (a random generator's words),
@@ -38,7 +38,7 @@ class Arg:
     differentiable: bool = True
 
     def make(self, dtype: DType, seed: str = "") -> Array:
-        """The array: the same for the same argument, dtype and seed."""
+        """Return the array: the same for the same argument, dtype and seed."""
         draw = np.random.default_rng(zlib.crc32(f"{self} {seed}".encode()))
         own = self.dtype or dtype
         made = np.asarray(VALUES[self.values](draw, self)).reshape(self.shape)
@@ -90,19 +90,19 @@ VALUES: dict[str, Callable[[np.random.Generator, Arg], Any]] = {
 
 @dataclass(frozen=True)
 class Placed:
-    """An array in a layout: what is stored, and the view that shows the array."""
+    """An array in a layout: the base that is stored, and the view of the base that is the array."""
 
     base: Array
     view: Callable[[Any], Any]
     array: Array
 
     def on(self, device: str, requires_grad: bool = False) -> tuple[Any, Any]:
-        """The base as a weft tensor, and its view."""
+        """Return the base as a weft tensor, and its view."""
         base = to_weft(self.base, device, requires_grad)
         return base, self.view(base)
 
     def in_torch(self, requires_grad: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-        """The base as a PyTorch tensor, and its view."""
+        """Return the base as a PyTorch tensor, and its view."""
         base = to_torch(self.base).requires_grad_(requires_grad)
         return base, self.view(base)
 
@@ -148,13 +148,13 @@ LAYOUTS: dict[str, Callable[[Array], Placed]] = {
 
 
 def to_weft(array: Array, device: str, requires_grad: bool = False) -> Any:
-    """A weft tensor of the array's own dtype (``weft.tensor`` alone would make float64 float32)."""
+    """Return a weft tensor of the array's dtype (``weft.tensor`` converts float64 to float32)."""
     made = wf.tensor(array, dtype=dtypes.from_numpy(array.dtype), device=device)
     return made.requires_grad_() if requires_grad else made
 
 
 def to_torch(array: Array) -> torch.Tensor:
-    """A PyTorch tensor with the array's values and dtype."""
+    """Return a PyTorch tensor of the array's values and dtype."""
     if array.dtype == ml_dtypes.bfloat16:
         return (
             torch.tensor(np.ascontiguousarray(array).view("int16")).view(torch.bfloat16).reshape(array.shape)
@@ -163,7 +163,7 @@ def to_torch(array: Array) -> torch.Tensor:
 
 
 def from_torch(tensor: torch.Tensor) -> Array:
-    """A PyTorch tensor's values as NumPy, bfloat16 too."""
+    """Return a PyTorch tensor's values as a NumPy array, also of bfloat16."""
     plain = tensor.detach()
     if plain.dtype is torch.bfloat16:
         return np.asarray(plain.float().numpy().astype(ml_dtypes.bfloat16))
@@ -171,19 +171,19 @@ def from_torch(tensor: torch.Tensor) -> Array:
 
 
 def from_weft(tensor: Any) -> Array:
-    """A weft tensor's values as NumPy."""
+    """Return a weft tensor's values as a NumPy array."""
     return np.asarray(tensor.detach().numpy())
 
 
 TOLERANCES = {"float64": 1e-10, "float32": 4e-6, "float16": 2e-3, "bfloat16": 1.6e-2}
 SMALLEST = {"float64": 1e-300, "float32": 1.3e-38, "float16": 6.2e-5, "bfloat16": 1.3e-38}
-"""Below these a device may flush to zero, so differences of that size are none."""
+"""The smallest normal numbers. A device may flush smaller numbers to zero, so such differences are tolerated."""
 
 
 def assert_equal(got: Array, expected: Array, what: str = "", scale: float = 1.0) -> None:
-    """Shapes, dtypes and values agree: integers exactly, floats to a few units of their precision.
+    """Assert equal shapes, dtypes and values: integers exactly, floats to a few units of their precision.
 
-    ``scale`` widens the tolerance, for sums of many terms; errors count relative to the largest element there.
+    ``scale`` widens the tolerance for sums of many terms; the error is then relative to the largest element.
     """
     assert got.shape == expected.shape, f"{what}: shape {got.shape}, expected {expected.shape}"
     assert got.dtype == expected.dtype, f"{what}: dtype {got.dtype}, expected {expected.dtype}"

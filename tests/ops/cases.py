@@ -1,4 +1,4 @@
-"""The table of cases: for each public function how it is called here and in PyTorch, for each op its operands.
+"""The table of cases: for each public function its calls here and in PyTorch, for each op its operands.
 
 A new function or op without a row fails ``test_tables``. Arguments are ``Arg`` (tensors) or plain data.
 """
@@ -26,18 +26,18 @@ EVERY = (*NUMBERS, d.bool_)
 
 
 def with_int16(dtypes: Sequence[DType]) -> tuple[DType, ...]:
-    """The types, and int16 where other integer types are among them."""
+    """Return the types, with int16 added where other integer types are among them."""
     taken = any(dtype.is_integer for dtype in dtypes) and d.int16 not in dtypes
     return (*dtypes, d.int16) if taken else tuple(dtypes)
 
 
 @dataclass(frozen=True)
 class Case:
-    """One way to call a function.
+    """A call of a function.
 
     ``torch`` is the same function in PyTorch. ``scale`` widens the tolerance. ``gradient``: whether gradients are
-    compared, with respect to every floating point ``Arg`` that is ``differentiable``; ``second``: also theirs.
-    ``torch_gradient`` is False where PyTorch itself cannot go backward.
+    compared, with respect to every floating point ``Arg`` that is ``differentiable``; ``second``: also their gradients.
+    ``torch_gradient`` is False where PyTorch has no gradient.
     """
 
     arguments: tuple[Any, ...]
@@ -54,7 +54,7 @@ class Case:
 
 
 def tried(case: Case, device: Any) -> list[DType]:
-    """The types in which a test of every function calls it: the case's first, and int16, two to a word, if taken."""
+    """Return the types in which a test of every function calls it: the first that the device has, and int16 if taken."""
     supported = [dtype for dtype in case.dtypes if device.supports(dtype)]
     return supported[:1] + [d.int16] * (d.int16 in supported[1:])
 
@@ -68,7 +68,7 @@ SHAPES: tuple[tuple[int, ...], ...] = (M, (), (1,), (0,), (2, 0, 3), (2, 1, 3, 2
 
 
 def unary(name: str, dtypes: Sequence[DType] = FLOATS, values: str = S, **options: Any) -> list[Case]:
-    """A function of one tensor, over ranks and sizes."""
+    """Return cases of a function of a tensor, over ranks and sizes."""
     theirs = getattr(torch, name, None) or getattr(tf, name)
     first = Case((Arg(M, values),), theirs, dtypes=dtypes, **options)
     return [first, *(Case((Arg(shape, values),), theirs, **options) for shape in SHAPES[1:])]
@@ -77,14 +77,14 @@ def unary(name: str, dtypes: Sequence[DType] = FLOATS, values: str = S, **option
 def binary(
     name: str, dtypes: Sequence[DType] = NUMBERS, values: tuple[str, str] = (S, S), **options: Any
 ) -> list[Case]:
-    """A function of two tensors, over broadcasting pairs, and of a tensor and a number."""
+    """Return cases of a function of two tensors, over broadcasting pairs, and of a tensor and a number."""
     theirs, (first, second) = getattr(torch, name), values
     pairs = [Case((Arg(a, first), Arg(b, second)), theirs, **options) for a, b in PAIRS[1:]]
     return [Case((Arg(M, first), Arg(M, second)), theirs, dtypes=dtypes, **options), *pairs]
 
 
 def with_number(name: str, dtypes: Sequence[DType] = (d.float32, d.float16, d.int64, d.uint8)) -> list[Case]:
-    """A function of a tensor and a Python number, on either side."""
+    """Return cases of a function of a tensor and a Python number, in both orders."""
     theirs = getattr(torch, name)
     return [
         Case((Arg(M, P), 2.5), theirs),
@@ -94,7 +94,7 @@ def with_number(name: str, dtypes: Sequence[DType] = (d.float32, d.float16, d.in
 
 
 def compared(name: str) -> list[Case]:
-    """A comparison: any values, many equal ones."""
+    """Return cases of a comparison, with many equal values."""
     cases = binary(name, (*NUMBERS, d.bool_) if name in ("eq", "ne") else NUMBERS, (A, A), gradient=False)
     return [*cases, Case((Arg(M), 1), getattr(torch, name), dtypes=(d.float32, d.int64), gradient=False)]
 
@@ -102,7 +102,7 @@ def compared(name: str) -> list[Case]:
 def reduction(
     name: str, dtypes: Sequence[DType], values: str = S, empty: bool = True, gradient: bool = True
 ) -> list[Case]:
-    """A reduction over all dimensions, one, several, and with ``keepdim``."""
+    """Return cases of a reduction over all dimensions, a dimension, several, and with ``keepdim``."""
     theirs = getattr(torch, name)
     options: dict[str, Any] = {"gradient": gradient, "scale": 2}
     long: dict[str, Any] = {"gradient": gradient, "scale": 4, "second": False}
@@ -125,7 +125,7 @@ def reduction(
 
 
 def position(name: str) -> list[Case]:
-    """``argmax`` and ``argmin``."""
+    """Return cases of ``argmax`` and ``argmin``."""
     theirs = getattr(torch, name)
     return [
         Case((Arg(M, S),), theirs, dtypes=NUMBERS, gradient=False),
@@ -137,7 +137,7 @@ def position(name: str) -> list[Case]:
 
 
 def movement(*rows: tuple[Any, ...], torch: Callable[..., Any]) -> list[Case]:
-    """A view function with its arguments; the first row in every dtype."""
+    """Return cases of a view function; the first in every dtype."""
     return [
         Case((Arg(shape), *rest), torch, dtypes=EVERY if at == 0 else (d.float32,))
         for at, (shape, *rest) in enumerate(rows)
@@ -145,7 +145,7 @@ def movement(*rows: tuple[Any, ...], torch: Callable[..., Any]) -> list[Case]:
 
 
 def index(shape: tuple[int, ...], bound: int, dtype: DType = d.int64) -> Arg:
-    """A tensor of indices below ``bound``."""
+    """Return an argument of indices below ``bound``."""
     return Arg(shape, "index", dtype, bound)
 
 
@@ -153,7 +153,7 @@ X, W = Arg((2, 4, 7, 6), A), Arg((6, 2, 3, 3), A)
 
 
 def conv(x: Arg, w: Arg, *, bias: int = 0, dtypes: Sequence[DType] = (d.float32,), **options: Any) -> Case:
-    """A convolution with options; ``bias`` is the number of output channels where there is one."""
+    """Return a case of a convolution; ``bias`` is the number of output channels where it has a bias."""
     extra = (Arg((bias,), A),) if bias else ()
     return Case((x, w, *extra), tf.conv2d, options, dtypes, scale=8, second=x.shape[0] < 3)
 
@@ -273,7 +273,7 @@ FUNCTION_CASES: dict[str, list[Case]] = {
 
 @dataclass(frozen=True)
 class OpCase:
-    """One call of an op through ``bind``: positional operands (``Arg`` or numbers) and attributes."""
+    """A call of an op through ``bind``: operands (``Arg`` or numbers) and attributes."""
 
     operands: tuple[Any, ...]
     attributes: Mapping[str, Any] = field(default_factory=dict)
@@ -290,7 +290,7 @@ _KIND = {"f": FLOATS, "i": SIGNED, "u": (d.uint8, d.uint32), "b": (d.bool_,)}
 WIDE = ("pow", "silu", "gelu", "gelu_tanh", "mish", "norm_power", "norm_power_root", "tanhshrink", "logit", "sinc",
         "logit_clamped", "addcmul", "addcdiv", "lerp", "softplus", "logsigmoid", "atanh", "celu", "frac", "sub_scaled",
         "add_scaled", "remainder", "fmod", "exp_difference", "erfinv", "digamma", "lgamma", "trigamma", "polygamma")  # fmt: skip
-"""Pointwise ops that cancel, or raise to powers."""
+"""Pointwise ops with cancellation or powers, which have a wider tolerance."""
 DOMAINS = {
     **dict.fromkeys(("pow", "log", "sqrt", "rsqrt", "div", "log2", "log10", "log1p", "xlogy", "norm_root", "norm_power",
                      "norm_power_root", "softplus", "digamma", "lgamma", "trigamma", "celu", "clamp", "addcdiv", "div_trunc", "fmod", "remainder",
@@ -298,7 +298,7 @@ DOMAINS = {
     **dict.fromkeys(("asin", "acos", "atanh", "erfinv"), "unit"), "logit": "half", "logit_clamped": "half", "acosh": "above",
     "polygamma": "above",
 }  # fmt: skip
-"""What values a pointwise op is tested on, where not any will do."""
+"""The values of the operands of pointwise ops that are not defined everywhere."""
 
 
 def _pointwise_case(name: str) -> OpCase:

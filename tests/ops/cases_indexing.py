@@ -1,4 +1,4 @@
-"""Cases of views, copies in other places, and of everything that takes index tensors."""
+"""Cases of views, of rearrangements, and of the functions and ops that take index tensors."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ FOLDED = FLOATS + INTEGERS
 
 
 def mask(shape: tuple[int, ...]) -> Arg:
-    """A mask."""
+    """Return an argument of a mask."""
     return Arg(shape, "bool", d.bool_)
 
 
 def own(name: str) -> Any:
-    """PyTorch's method of that name."""
+    """Return PyTorch's method of a name."""
     return getattr(torch.Tensor, name)
 
 
 def rows(name: str, extra: tuple[Any, ...] = (), dtypes: Any = FOLDED, **keywords: Any) -> list[Case]:
-    """``index_add`` and its kin: equal indices, no indices, each dimension, 0-d; and the in-place form's cases."""
+    """Return cases of ``index_add`` and the like: equal indices, no indices, each dimension, 0-d; in place too."""
     theirs = getattr(torch, name)
     return [
         Case(
@@ -53,7 +53,7 @@ UNIQUE = Arg((3,), "permutation", d.int64)
 
 
 def written(name: str) -> list[Case]:
-    """The in-place form of a function's cases: no gradients, as leaves cannot be written."""
+    """Return the cases of a function's in-place form: without gradients, as leaves cannot be written."""
     base = FUNCTIONS[name]
     return [
         Case(case.arguments, own(f"{name}_"), case.keywords, case.dtypes, case.scale, gradient=False)
@@ -62,7 +62,7 @@ def written(name: str) -> list[Case]:
 
 
 def scattered(reduce: str, include_self: bool, dtypes: Any = (d.float32,)) -> list[Case]:
-    """``scatter_reduce`` with equal indices and with fewer indices than values."""
+    """Return cases of ``scatter_reduce`` with equal indices and with fewer indices than values."""
     keywords = {"include_self": include_self}
     values = "positive" if reduce == "prod" else S
     return [

@@ -38,14 +38,14 @@ E = "equal"
 def activation(
     name: str, *arguments: Any, dtypes: Any = FLOATS, scale: float = 4, **keywords: Any
 ) -> list[Case]:
-    """A function of ``nn.functional`` with its arguments."""
+    """Return cases of a function of ``nn.functional`` with its arguments."""
     theirs: Callable[..., Any] = getattr(tf, name)
     return [Case((Arg(shape, S), *arguments), theirs, keywords, dtypes if shape is M else (d.float32,), scale)
             for shape in (M, (), (0,), (37,))]  # fmt: skip
 
 
 def along(name: str, *arguments: Any, dtypes: Any = NUMBERS, values: str = S, **options: Any) -> list[Case]:
-    """A function along a dimension: short and long rows, from either side."""
+    """Return cases of a function along a dimension: short and long rows, dimensions counted from both ends."""
     theirs = options.pop("torch", None) or getattr(torch, name)
     shapes: list[tuple[tuple[int, ...], int]] = [(M, 1), (M, -1), ((4, 3), 0), ((5,), 0), ((2, 3, 2, 2), 1)]
     cases = [Case((Arg(shape, values), *arguments, dim), theirs, dtypes=dtypes if at == 0 else (d.float32,), **options)

@@ -1,4 +1,4 @@
-"""Cases of functions under PyTorch's other names, and of those that are composed of simpler functions."""
+"""Cases of aliases, and of functions that are composed of simpler functions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NEVER = "donot_use_mm_for_euclid_dist"
 
 
 def aliases(known: dict[str, list[Case]]) -> dict[str, list[Case]]:
-    """Of each second name the first case of its function, in one type, without second gradients."""
+    """Return, for each alias, the first case of its function, in a single type, without second gradients."""
     found = {}
     for name, target in ALIASES.items():
         first = known[target][0]

@@ -1,8 +1,8 @@
-"""A device whose storages lie between guard bytes, so that a kernel that reaches beyond what it owns is seen.
+"""A device whose storages lie between guard bytes, so that accesses of a kernel outside of its storages are seen.
 
 Every storage that is allocated within ``Guards`` has ``WIDTH`` bytes of ones before and behind it: NaN in every floating
-point type, -1 in the others. Its own bytes are the same at first. A write outside of a storage changes guard bytes; what
-is read there, or before it was written, changes results.
+point type, -1 in the others. Its own bytes are ones at first. A write outside of a storage changes guard bytes; a read
+outside of it, or of bytes that were not written, changes results.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 from weft.devices.base import Device, Storage
 
 WIDTH = 1024
-"""Guard bytes on either side: a multiple of every device's alignment."""
+"""Guard bytes on each side: a multiple of every device's alignment."""
 
 
 class Guards:
-    """Within this context the device allocates between guard bytes; ``check`` says whether they are as they were."""
+    """A context in which the device allocates between guard bytes; ``check`` asserts that they have not changed."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
@@ -25,7 +25,7 @@ class Guards:
 
     def __enter__(self) -> Guards:
         device: Any = self._device
-        device.direct = False  # else calls that were made before take memory without asking for it
+        device.direct = False  # else prepared calls allocate without ``allocate``
         self._allocate = device.allocate
         device.allocate = self._guarded
         device.allocate_together = lambda sizes: [self._guarded(size) for size in sizes]
@@ -47,7 +47,7 @@ class Guards:
         return Storage(self._device, whole.buffer, whole.offset + WIDTH, size)
 
     def check(self, what: str) -> None:
-        """Every guard byte of every storage so far is as it was."""
+        """Assert that no guard byte of any storage has changed."""
         self._device.synchronize()
         for whole, size in self._held:
             before = bytes(self._device.read(whole, 0, WIDTH))

@@ -1,4 +1,4 @@
-"""What attributes ops take: every op says it, and what programs really pass fits."""
+"""Attributes of ops: every op declares their types, and the attributes of real programs fit these."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from weft.errors import DTypeError, ShapeError
 from weft.ops import FUNCTIONS
 
 SECOND = ("polygamma",)
-"""Functions whose tensor comes second, so that the method's arguments are others; their own tests write in place."""
+"""Functions whose tensor is the second argument. The arguments of their methods differ, and they have other tests."""
 NAMES = [
     name
     for name, spec in FUNCTIONS.items()
@@ -28,7 +28,7 @@ def test_the_forms_are_found() -> None:
 
 
 def fitting(name: str) -> Case:
-    """The function's first case whose result has the shape of its first operand."""
+    """Return the function's first case whose result has the shape of its first operand."""
     for case in FUNCTION_CASES[name]:
         given = rebuilt(case, [value.in_torch()[1] if hasattr(value, "view") else value
                                for value in leaves(placed(case, dtypes.float32, "dense"))])  # fmt: skip
@@ -38,7 +38,7 @@ def fitting(name: str) -> Case:
 
 
 def differs(value: Any) -> bool:
-    """Whether an operand has a gradient: indices have none."""
+    """Return whether an operand has a gradient: indices have none."""
     return bool(value.array.dtype.kind == "f")
 
 

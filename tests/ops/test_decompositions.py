@@ -1,4 +1,4 @@
-"""Decompositions and least squares on the host: where they cannot be, what they refuse, and their edges, as PyTorch's."""
+"""Decompositions and least squares on the host: traces, refused types, empty and deficient matrices, as PyTorch's."""
 
 from __future__ import annotations
 

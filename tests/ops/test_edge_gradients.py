@@ -1,4 +1,4 @@
-"""Gradients where a function has no derivative, against PyTorch: beside NaN, among equals, of nothing, at 0."""
+"""Gradients where a function has no derivative, against PyTorch: beside NaN, among equal elements, of no elements, at 0."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ CASES: dict[str, Callable[[Any, Make], Any]] = {
 
 
 def _run(call: Callable[[Any, Make], Any], T: Any, on: dict[str, Any]) -> list[Any]:
-    """The result, and the gradients of the floating point operands by a different weight for each element."""
+    """Return the result, and the gradients of the floating point operands with a different weight for each element."""
     leaves: list[Any] = []
 
     def make(values: Any) -> Any:

@@ -17,7 +17,7 @@ from weft.nn import functional as F
 
 @dataclass(frozen=True)
 class Mistake:
-    """A call that must fail on tensors x (3, 4), y (2, 5), i (3, int64) of a device, and how."""
+    """A call that must fail on tensors x (3, 4), y (2, 5), i (3, int64) of a device, and the error."""
 
     call: Callable[[Any, Any, Any], Any]
     error: type[Exception]

@@ -17,7 +17,7 @@ SHAPES = [
     ((1,), (3,)), ((3, 1), (3, 4)), ((), (3,)), ((1, 4), (3, 4)), ((3, 4), (3, 4)), ((2, 1, 4), (2, 3, 4)),
     ((1,), (1,)), ((3, 1, 2), (3, 3, 2)),
 ]  # fmt: skip
-"""Of the base, and of the tensor expanded from it."""
+"""Shapes of the base and of the tensor that is expanded from it."""
 
 Write = Callable[[Any, Any, dict[str, Any]], Any]
 
@@ -78,7 +78,7 @@ WRITES: dict[str, Write] = {
 
 
 def _tried(write: Write, T: Any, shape: Any, expanded: Any, on: dict[str, Any]) -> Any:
-    """The base after a write to what is expanded from it, or None where the write is refused."""
+    """Return the base after a write to the expanded tensor, or None where the write is refused."""
     base = T.zeros(shape, **on)
     refusal: type[Exception] = ShapeError if T is wf else RuntimeError
     try:
@@ -99,7 +99,7 @@ def test_writes_to_expanded_tensors(device: Any, name: str) -> None:
 
 
 def test_gradients_through_writes_to_expanded_tensors(device: Any) -> None:
-    """As through the same write to the base; PyTorch's own backward pass refuses."""
+    """The gradients are those of the same write to the base; PyTorch's backward pass refuses."""
     found = []
     for T, on in ((torch, {}), (wf, {"device": device.name})):
         leaf = T.tensor([[1.0, 2.0, 3.0]], requires_grad=True, **on)
@@ -113,7 +113,7 @@ def test_gradients_through_writes_to_expanded_tensors(device: Any) -> None:
 
 
 def test_indices_into_nothing_are_refused(device: Any) -> None:
-    """Of a dimension of size 0 no element can be named; no kernel runs that would tell."""
+    """Indices into a dimension of size 0 raise at the call, since no kernel runs that would check them."""
     empty, row = wf.zeros(0, 4, device=device.name), wf.tensor([0], device=device.name)
     corner = wf.zeros(1, 4, dtype=wf.int64, device=device.name)
     for call in (

@@ -1,4 +1,4 @@
-"""A device call that fails, at every place where it can: memory, in-place targets, versions and histories are as before.
+"""Every device call of a program fails once: memory, in-place targets, versions and histories are as before the failure.
 
 Faults are injected through ``Device.before_call``, which every device calls before it does anything.
 """
@@ -21,12 +21,12 @@ State = dict[str, Any]
 
 
 class InjectedFaultError(Exception):
-    """What the hook raises."""
+    """The error that the hook raises."""
 
 
 @dataclass
 class Faults:
-    """Raises at the ``at``-th device call; counts all."""
+    """A hook that counts device calls and raises at the ``at``-th."""
 
     at: int
     kinds: list[str] = field(default_factory=list)
@@ -146,7 +146,7 @@ def fail_everywhere(hooked: Any, name: str, state: State, call: Callable[[], Any
 
 
 def check_result(name: str, call: Callable[[State], Any], shapes: Any, state: State, device: str) -> None:
-    """What the call did at last, after all the failures, is what it does where nothing failed."""
+    """Assert that the call after all failures has the result of a call without failures."""
     fresh = tensors(device, **shapes)
     if "leaf" in fresh:
         fresh["leaf"].requires_grad_()
@@ -165,7 +165,7 @@ STEPPED: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("name", STEPPED)
 def test_a_step_that_fails_leaves_all_groups_as_they_were(hooked: Any, name: str) -> None:
-    """Two groups, thirty parameters and gradients in buffers of their own: many dispatches, all or none."""
+    """A step of two groups with thirty parameters in buffers of their own takes many dispatches: all or none count."""
     kind, options = STEPPED[name]
 
     def made() -> tuple[State, Any]:
@@ -207,7 +207,7 @@ def test_several_results_written_to_given_tensors_fail_together(hooked: Any) -> 
 
 
 def test_a_failed_draw_takes_no_numbers_twice(hooked: Any) -> None:
-    """A draw that fails may leave a gap in the counter, but never gives numbers that were given before."""
+    """A draw that fails may leave a gap in the counter, but later draws never repeat numbers."""
     wf.manual_seed(4)
     first = wf.rand(8, device=hooked.name).tolist()
     hooked.before_call = Faults(1)

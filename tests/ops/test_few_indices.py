@@ -1,4 +1,4 @@
-"""Writes by few indices take memory by their number, and not by the size of what they are written into."""
+"""Writes by few indices take memory by the number of indices, and not by the size of the target."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import weft as wf
 
 SIZE = 1 << 18
 KINDS = ("int8", "uint8", "bool", "int16", "float16", "bfloat16", "int32", "float32", "int64")
-"""Types of elements: several to a word on webgpu, and of 32 bits and more."""
+"""Element types: packed in words on webgpu, and of 32 bits or more."""
 
 
 @contextmanager
 def allocated(device: Any) -> Iterator[list[int]]:
-    """The bytes that each allocation asks for."""
+    """Record the bytes of each allocation."""
     asked: list[int] = []
     allocate = device.allocate
 
@@ -41,11 +41,11 @@ WRITES: dict[str, Write] = {
     "index_copy_": lambda x, i, v: x.index_copy_(0, i, v),
 }
 COUNTS = (1, 2, 700, 1500)
-"""One index, indices that are compared with one another, and indices that are sorted where they are more."""
+"""Numbers of indices: a single index; few, which are compared in pairs; and more, which are sorted."""
 
 
 def rows_beside_another(draw: np.random.Generator, count: int) -> Any:
-    """Random rows, many of them neighbours in a word, some of them equal."""
+    """Return random rows, many of them in the same word, some of them equal."""
     rows = draw.integers(0, SIZE // 2, count)
     rows[count // 2 :] = rows[: count - count // 2] + draw.integers(0, 3, count - count // 2)
     return rows
@@ -88,7 +88,7 @@ FOLDS: dict[str, tuple[Write, Callable[[Any, Any, Any], None]]] = {
 
 
 def like(index: Any, values: Any) -> Any:
-    """The index of each row for all of the row's elements."""
+    """Return an index tensor that repeats each row's index for all elements of the row."""
     return index if values.ndim == 1 else index[:, None].expand(*values.shape)
 
 
@@ -120,7 +120,7 @@ def test_folds_of_few_indices_take_little_memory(device: Any, name: str, layout:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_neighbours_in_a_word_are_written_at_once(device: Any, kind: str) -> None:
-    """Every element of many words is named twice: no write loses another, over repeats."""
+    """Every element of many words is named twice: no write is lost, in several repetitions."""
     draw = np.random.default_rng(7)
     dtype = getattr(wf, kind)
     for _ in range(5):
@@ -164,7 +164,7 @@ FORMS: dict[str, tuple[tuple[int, ...], Callable[[Any, Any, Any, Any], Any]]] = 
         lambda x, i, j, v: x.index_reduce_(0, i, v, "prod", include_self=False),
     ),
 }
-"""Writes and folds into a matrix, each with the shape of what is written."""
+"""Writes and folds into a matrix, each with the shape of the values."""
 
 
 @pytest.mark.filterwarnings("ignore:index_reduce")
@@ -210,7 +210,7 @@ def test_index_fill_takes_little_memory(device: Any, count: int) -> None:
 
 
 def test_two_indices_into_many_bytes() -> None:
-    """64 MiB of int8 on the cpu take no table of 512 MiB."""
+    """A write into 64 MiB of int8 on the cpu takes no table of 512 MiB."""
     target = wf.zeros(1 << 26, dtype=wf.int8, device="cpu")
     index, values = wf.tensor([5, (1 << 26) - 1]), wf.tensor([1, 2], dtype=wf.int8)
     with allocated(wf.devices.open("cpu")) as asked:

@@ -1,4 +1,4 @@
-"""Each public function against PyTorch: values, dtypes, shapes and first gradients; gradients in float64 by differences."""
+"""Each public function against PyTorch (values, dtypes, shapes, gradients) and its gradients against finite differences."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IDS = [f"{name}-{at}-{dtype.name}" for name, at, dtype in ROWS]
 
 
 def placed(case: Case, dtype: DType, layout: str) -> list[Any]:
-    """The arguments with each ``Arg``, in lists too, as a placed array."""
+    """Return the arguments with each ``Arg``, in lists too, as a placed array."""
     count = iter(range(100))
 
     def converted(value: Any) -> Any:
@@ -40,12 +40,12 @@ def placed(case: Case, dtype: DType, layout: str) -> list[Any]:
 
 
 def leaves(values: Sequence[Any]) -> list[Any]:
-    """All arguments, those in lists one by one."""
+    """Return all arguments, with lists flattened."""
     return [part for value in values for part in (value if isinstance(value, list) else [value])]
 
 
 def flags(case: Case, dtype: DType) -> list[bool]:
-    """Which arguments gradients are wanted for."""
+    """Return, for each flat argument, whether its gradient is wanted."""
     wanted = []
     for value in leaves(case.arguments):
         own = (value.dtype or dtype) if isinstance(value, Arg) else None
@@ -54,7 +54,7 @@ def flags(case: Case, dtype: DType) -> list[bool]:
 
 
 def rebuilt(case: Case, flat: Sequence[Any]) -> list[Any]:
-    """Flat values in the arguments' own nesting."""
+    """Return flat values in the nesting of the arguments."""
     rest = iter(flat)
     return [
         [next(rest) for _ in value] if isinstance(value, list) else next(rest) for value in case.arguments
@@ -68,12 +68,12 @@ def call_torch(case: Case, arguments: Sequence[Any]) -> Any:
 
 
 def outputs(results: Any) -> list[Any]:
-    """The results of a function, one or several."""
+    """Return the results of a function as a list."""
     return list(results) if isinstance(results, tuple | list) else [results]
 
 
 def results_of(given: Any) -> list[Any]:
-    """The tensors of a result: one, those of a tuple, or none of a plain value."""
+    """Return the tensors of a result: of a tensor, of a tuple, or none of a plain value."""
     return list(given) if isinstance(given, tuple | list) else [given]
 
 
@@ -142,7 +142,7 @@ def elements(case: Case) -> int:
 
 
 def can_check(case: Case) -> bool:
-    """Whether differences can be taken: few elements, all float64."""
+    """Return whether finite differences can be taken: few elements, all float64."""
     fixed = [
         leaf.dtype for leaf in leaves(case.arguments) if isinstance(leaf, Arg) and leaf.dtype is not None
     ]

@@ -1,4 +1,4 @@
-"""Ops that stand for several in eager mode: they are those ops wherever more is done, and give what these give."""
+"""Fused ops of eager mode have the results of the ops that they stand for, which other interpreters are given instead."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def fused() -> list[str]:
 
 
 def nodes(value: Any) -> list[str]:
-    """The names of the recorded ops that a value came from."""
+    """Return the names of the recorded ops of a value's history."""
     found, left = [], [value.grad_fn]
     while left:
         node = left.pop()
@@ -30,7 +30,7 @@ def nodes(value: Any) -> list[str]:
     return found
 
 
-def test_which_ops_are() -> None:
+def test_which_ops_are_fused() -> None:
     assert set(fused()) >= {"linear", "cross_entropy_loss", "lstm_gates", "gru_gates", "unbind", "split"}
 
 
@@ -82,7 +82,7 @@ APART = {
 
 @pytest.mark.parametrize("used", ["all", "some"])
 @pytest.mark.parametrize("way", APART)
-def test_what_is_taken_apart_has_one_node_and_pytorchs_gradients(way: str, used: str, device: Device) -> None:
+def test_views_of_a_split_have_one_node_and_pytorchs_gradients(way: str, used: str, device: Device) -> None:
     array = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
     x, y = wf.tensor(array, device=device.name, requires_grad=True), torch.tensor(array, requires_grad=True)
     mine, theirs = APART[way](x), APART[way](y)

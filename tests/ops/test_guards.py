@@ -1,4 +1,4 @@
-"""No kernel reads or writes outside of what it owns: every op, and every function with its gradients, between guards."""
+"""No kernel reads or writes outside of its storages: every op, and every function with its gradients, between guards."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from weft.devices.base import Storage
 from weft.ops import FUNCTIONS, OPS
 
 NARROW = ((dtypes.float16,), (dtypes.int16,), (dtypes.int8, dtypes.uint8, dtypes.bool_))
-"""Types that lie several to a word where a device has words alone: of each kind the first that a case takes is tried."""
+"""Types that devices without narrow stores pack in words: of each group the first that a case takes is tried."""
 OP_ROWS = [(name, at) for name, cases in OP_CASES.items() for at in range(len(cases)) if name != "transfer"]
 FUNCTION_ROWS = [(name, at) for name, cases in FUNCTION_CASES.items() for at in range(len(cases))]
 
@@ -33,7 +33,7 @@ def bytes_of(tensors: list[Any]) -> list[bytes]:
 
 
 def op_results(name: str, at: int, dtype: Any, layout: str, device: str) -> list[bytes]:
-    """What an op gives."""
+    """Return the results of an op."""
     case = OP_CASES[name][at]
     return bytes_of(list(run(name, case, place(case, dtype, layout), device)))
 
@@ -58,7 +58,7 @@ def test_ops_keep_to_their_storages(device: Any, name: str, at: int) -> None:
 
 
 def function_results(name: str, case: Case, dtype: Any, device: str) -> list[bytes]:
-    """What a function gives, and its gradients."""
+    """Return the results of a function, and its gradients."""
     wf.manual_seed(0)
     wanted = flags(case, dtype)
     made, operands = [], []

@@ -1,4 +1,4 @@
-"""Index expressions against PyTorch: random ones, read and written, with gradients; fixed order; mistakes."""
+"""Index expressions against PyTorch: random reads and writes with gradients; the order of writes; mistakes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUICK = settings(
 
 @st.composite
 def expressions(draw: st.DrawFn) -> tuple[tuple[int, ...], list[Any], bool]:
-    """A shape, and index items that fit it: ints, slices, None, ..., index arrays that broadcast, masks, bools."""
+    """Draw a shape and index items for it: ints, slices, None, ..., index arrays that broadcast, masks, bools."""
     shape = tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=4)))
     common = tuple(draw(st.lists(st.integers(1, 3), max_size=2)))
     items: list[Any] = []
@@ -65,7 +65,7 @@ def expressions(draw: st.DrawFn) -> tuple[tuple[int, ...], list[Any], bool]:
 
 
 def given_to(library: Any, items: list[Any], device: str | None) -> tuple[Any, ...]:
-    """The items with arrays as tensors of a library."""
+    """Return the items with arrays as tensors of a library."""
 
     def converted(item: Any) -> Any:
         if not isinstance(item, np.ndarray):
@@ -76,13 +76,13 @@ def given_to(library: Any, items: list[Any], device: str | None) -> tuple[Any, .
 
 
 def reordered(x: Any) -> Any:
-    """The same elements with the last dimension outermost in memory."""
+    """Return the same elements with the last dimension outermost in memory."""
     back = tuple(reversed(range(x.ndim)))
     return x.permute(*back).contiguous().permute(*back)
 
 
 def gradient_of(leaf: Any) -> Any:
-    """The gradient's values; zeros where nothing flowed."""
+    """Return the gradient's values; zeros where there is no gradient."""
     convert = from_torch if isinstance(leaf, torch.Tensor) else from_weft
     return np.zeros(tuple(leaf.shape), "float32") if leaf.grad is None else convert(leaf.grad)
 
@@ -376,7 +376,7 @@ def test_splits_share_memory(device: Any) -> None:
 
 
 def test_many_tensors_are_joined(device) -> None:
-    """More than one kernel takes, of several lengths."""
+    """More tensors than a kernel concatenates, of several lengths."""
     arrays = [np.full((at % 3 + 1, 2), at, np.float32) for at in range(150)]
     tensors = [wf.tensor(array, device=device.name) for array in arrays]
     np.testing.assert_array_equal(wf.cat(tensors).numpy(), np.concatenate(arrays))

@@ -28,14 +28,14 @@ ABSENT: dict[str, set[str]] = {
     "mm": {"out_dtype"},
     "view": {"dtype"},
 }
-"""Names that weft does not take: a result type of products, choices of cuDNN, a view as another type."""
+"""Names that weft does not take: the result type of products, options of cuDNN, a view as another type."""
 NOT_OF_PYTHON = {"einsum": {"path"}, "tensordot": {"dims_self", "dims_other"}}
-"""Names in schemas that PyTorch's own function in Python hides."""
+"""Names in schemas that PyTorch's Python function does not have."""
 
 
 @lru_cache(maxsize=None)
 def schemas() -> dict[str, set[str]]:
-    """The names of the arguments of PyTorch's operators on tensors, all overloads together."""
+    """Return the names of the arguments of PyTorch's operators on tensors, of all overloads."""
     found: dict[str, set[str]] = {}
     for schema in torch._C._jit_get_all_schemas():
         space, _, name = schema.name.partition("::")
@@ -60,7 +60,7 @@ def names_in_python(function: Any) -> set[str]:
 
 
 def expected(name: str) -> set[str]:
-    """The names that PyTorch takes in the places where the function shows up here too."""
+    """Return the names that PyTorch takes in the places where the function appears in weft too."""
     spec, found = FUNCTIONS[name], set[str]()
     top, method = getattr(torch, name, None), getattr(torch.Tensor, name, None)
     if spec.top and inspect.isfunction(top):
@@ -73,7 +73,7 @@ def expected(name: str) -> set[str]:
 
 
 def accepted(front: Any) -> set[str]:
-    """The names that a front takes."""
+    """Return the names that a front takes."""
     several = [front.several.name] if front.several else []
     return {each.name for each in front.arguments} | {*several, *front.keywords, *front.neutral}
 

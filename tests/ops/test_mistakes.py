@@ -27,7 +27,7 @@ PLACES = [
 
 
 def good(name: str, device: str) -> list[Any]:
-    """The arguments of a function's first case."""
+    """Return the arguments of a function's first case."""
     case = FUNCTION_CASES[name][0]
 
     def one(value: Any) -> Any:
@@ -55,7 +55,7 @@ MISTAKES: dict[str, Any] = {
 REFUSED = ("text", "object")
 """Mistakes that no function takes."""
 EACH_ALONE = ("broadcast_tensors", "meshgrid")
-"""Functions that give views of each tensor by itself, whatever devices the tensors are on."""
+"""Functions that give views of each tensor by itself, so that the tensors may be on several devices."""
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -75,13 +75,13 @@ def test_a_mistake_is_answered_by_its_name(name: str, at: int, mistake: str) -> 
 
 
 def tensors(name: str) -> int:
-    """How many tensors a function's first case takes, those in lists too."""
+    """Return the number of tensors of a function's first case, those in lists too."""
     parts = [p for v in FUNCTION_CASES[name][0].arguments for p in (v if isinstance(v, list) else [v])]
     return sum(isinstance(part, Arg) for part in parts)
 
 
 def is_everywhere(name: str) -> bool:
-    """Whether the tensors of a function's first case are of a type that all devices have."""
+    """Return whether the tensors of a function's first case have a type that all devices have."""
     return FUNCTION_CASES[name][0].dtypes[0] is not dtypes.float64
 
 

@@ -1,4 +1,4 @@
-"""float16 and bfloat16: composites round once, and no reduction or norm overflows or vanishes on its way."""
+"""float16 and bfloat16: composites round once, and no intermediate of a reduction or norm overflows or underflows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROUNDING = [name for name in FUNCTION_CASES if name not in DRAWS]
 @pytest.mark.parametrize("dtype", NARROW, ids=lambda dtype: dtype.name)
 @pytest.mark.parametrize("name", ROUNDING)
 def test_functions_round_once(device: Any, name: str, dtype: DType) -> None:
-    """Of 16-bit operands each function gives what it gives of the same numbers in float32, rounded."""
+    """The result of each function on 16-bit operands is its float32 result on the same numbers, rounded."""
     for case in FUNCTION_CASES[name]:
         if dtype not in case.dtypes and case is not FUNCTION_CASES[name][0]:
             continue
@@ -59,7 +59,7 @@ def _results(name: str, case: Any, flat: list[Any], device: str) -> list[Any]:
 
 
 def _assert_rounded(got: Array, wide: Array, where: str) -> None:
-    """Equal to the rounded numbers; numbers that lie half-way to their last bits may go either way."""
+    """Assert that numbers are correctly rounded; numbers near half-way between two results may round either way."""
     with np.errstate(over="ignore"):
         low, high = ((wide * np.float32(1 + sign * 2.0**-18)).astype(got.dtype) for sign in (-1, 1))
     inside = ((got >= np.minimum(low, high)) & (got <= np.maximum(low, high))) | np.isnan(wide)
@@ -123,10 +123,10 @@ FOLDS: dict[str, tuple[Callable[[Any], Any], Reference]] = {
         lambda x: np.maximum(np.sqrt(((2 * x + 1e-6) ** 2).sum(-1)) - np.sqrt(((x / 2 + 1e-6) ** 2).sum(-1)) + 1, 0),
     ),
 }  # fmt: skip
-"""Each fold over rows, and its reference."""
+"""Each reduction of rows, and its reference."""
 
 CANCELLING = ("sum", "mean", "nansum", "nanmean", "var_mean")
-"""Folds that add numbers of both signs."""
+"""Reductions that add numbers of both signs."""
 
 SIZES = {
     "large": lambda largest, least: (largest / 8, largest / 2),
@@ -176,7 +176,7 @@ def _assert_close(got: Array, wide: Array, where: str, cancelled: float) -> None
 
 
 def test_gradient_of_std_of_a_constant(device: Any) -> None:
-    """PyTorch's is 0, for ``std`` and ``std_mean``; elsewhere it is the derivative."""
+    """The gradient of ``std`` and ``std_mean`` of equal numbers is 0, as PyTorch's."""
     import torch
 
     for given in ([[1.0, 1.0, 1.0], [1.0, 2.0, 4.0]], [[0.0] * 3] * 2):
@@ -220,7 +220,7 @@ def test_gradients_round_once(device: Any, name: str, dtype: DType) -> None:
 
 
 def test_float32_products_are_scaled_where_it_is_written(device: Any) -> None:
-    """A compiled scale that is no power of two rounds the operand, as the eager one does."""
+    """A compiled scale that is no power of two rounds the operand, as in eager mode."""
     draw = np.random.default_rng(6)
     first, second = (draw.standard_normal((33, 1)).astype("float32") for _ in range(2))
     a, b = to_weft(first, device.name), to_weft(second, device.name)

@@ -20,7 +20,7 @@ from weft.ops import FUNCTIONS
 
 BEYOND = ("isnan", "isinf", "isfinite", "masked_fill", "silu", "selu", "hardsigmoid", "hardswish", "mish",
           "elu", "celu", "leaky_relu", "hardtanh", "relu6")  # fmt: skip
-"""Functions that take ``out=`` here and not in PyTorch: they are pointwise, as those that do."""
+"""Functions that take ``out=`` in weft and not in PyTorch: all pointwise functions of weft take it."""
 
 
 def arguments(case: Case, form: Callable[[Placed], Any]) -> list[Any]:
@@ -29,7 +29,7 @@ def arguments(case: Case, form: Callable[[Placed], Any]) -> list[Any]:
 
 
 def taken_by_torch(name: str) -> bool:
-    """Whether PyTorch's function of that name takes ``out=``: it is asked."""
+    """Return whether PyTorch's function of a name takes ``out=``, by calling it."""
     for home in (torch, torch.linalg):
         theirs = getattr(home, name.removeprefix("linalg_"), None)
         for case in FUNCTION_CASES[name][:3] if theirs is not None else ():
@@ -80,7 +80,7 @@ def filled(shape: tuple[int, ...], dtype: Any, device: str) -> Any:
 
 
 def stepped(result: Any) -> Any:
-    """A tensor of its shape with strides: every other element of each row, columns first."""
+    """Return a tensor of the result's shape with strides: every other element of each row, columns first."""
     if not result.ndim:
         return filled((3,), result.dtype, str(result.device))[1]
     base = filled((*reversed(result.shape[:-1]), 2 * result.shape[-1] + 1), result.dtype, str(result.device))
@@ -88,7 +88,7 @@ def stepped(result: Any) -> Any:
 
 
 def wider(result: Any) -> Any:
-    """A tensor of its shape in another type that holds the result's."""
+    """Return a tensor of the result's shape in another type that holds the result's."""
     kinds = {"bool": dtypes.uint8, "uint": dtypes.int32, "int": dtypes.float32, "float": dtypes.float16}
     return filled(tuple(result.shape), kinds[result.dtype.kind], str(result.device))
 
@@ -125,7 +125,7 @@ def test_the_result_is_written(device: Any, name: str, at: int) -> None:
 
 
 def mistaken(expected: Any, device: str) -> dict[str, tuple[Any, Any]]:
-    """For each mistake the ``out`` and the error that answers it."""
+    """Return, for each mistake, the ``out`` and the error."""
     first = results_of(expected)[0]
     rest = results_of(expected)[1:]
 
@@ -145,7 +145,7 @@ def mistaken(expected: Any, device: str) -> dict[str, tuple[Any, Any]]:
 
 
 @pytest.mark.parametrize("name", TAKING)
-def test_mistakes_are_answered_and_change_nothing(device: Any, name: str) -> None:
+def test_mistakes_raise_and_change_nothing(device: Any, name: str) -> None:
     case = FUNCTION_CASES[name][0]
     if not device.supports(case.dtypes[0]):
         pytest.skip("the device lacks the type")
@@ -203,7 +203,7 @@ def test_an_operand_may_be_out(device: Any) -> None:
     np.testing.assert_array_equal(x.numpy(), a.cumsum(1)[:, ::-1])
 
 
-def test_how_many_tensors_are_given(device: Any) -> None:
+def test_the_number_of_tensors_is_checked(device: Any) -> None:
     x = wf.arange(4, device=device.name).float()
     with pytest.raises(
         errors.ArgumentTypeError, match=r"topk: out is one Tensor, expected a tuple of 2 tensors"
@@ -224,7 +224,7 @@ MADE: dict[str, Callable[..., Any]] = {
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_what_makes_tensors_takes_it_too(device: Any, name: str) -> None:
+def test_creation_functions_take_it_too(device: Any, name: str) -> None:
     make = MADE[name]
     wf.manual_seed(3)
     expected = make(device=device.name)

@@ -1,4 +1,4 @@
-"""Padding by what the input holds, and its gradient: ends that meet, one-sided padding, both devices."""
+"""Padding by elements of the input, and its gradient: ends that meet, one-sided padding, both devices."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def test_any_padding(mode: str, data: st.DataObject) -> None:
     ids=str,
 )
 def test_on_each_device(device: Any, mode: str, shape: tuple[int, ...], pads: tuple[int, ...]) -> None:
-    """Ends whose elements came from far apart, side by side, and from the same places."""
+    """Ends that read places far apart, adjacent places and the same places."""
     _check(device.name, mode, shape, pads)
 
 
 def test_gradients_in_16_bits_are_rounded_once() -> None:
-    """A place that three others repeat: the sum of four ones and small parts is the one that float32 has."""
+    """The gradient of a place that three others repeat is the float32 sum of four ones and small parts, rounded."""
     x = wf.tensor(numpy.zeros((1, 1, 2), "f"), device="cpu").to(wf.float16).requires_grad_()
     seed = numpy.array([[[1.0, 0.0004, 0.0004, 0.0004, 0.0]]], "f")
     wf.nn.functional.pad(x, (3, 0), mode="replicate").backward(wf.tensor(seed, device="cpu").to(wf.float16))

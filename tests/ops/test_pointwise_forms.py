@@ -181,7 +181,7 @@ def test_mistakes(device: Any, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["var", "cumsum", "cumprod", "sort", "logsumexp", "max", "logcumsumexp"])
 def test_long_rows_are_accurate_and_repeatable(device: Any, name: str) -> None:
-    """Over several blocks of a row, and bit by bit the same twice."""
+    """Rows of several blocks are accurate, and two runs give the same bits."""
     given = (
         np.random.default_rng(5).uniform(0.9995, 1.0005, 70_001) + (1000 if name == "var" else 0)
     ).astype("float32")

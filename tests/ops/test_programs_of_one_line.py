@@ -1,4 +1,4 @@
-"""Programs of one line whose results, their types and shapes are PyTorch's, and others that both refuse."""
+"""One-line programs that give the same results, types and shapes in weft and PyTorch, or raise in both."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ m.zeros(3).index_add(0,T([3]),m.ones(1))
 
 @pytest.fixture
 def default_device(device: Any) -> Iterator[Any]:
-    """The device under test, on which tensors are made meanwhile."""
+    """Make the device under test the default device."""
     wf.set_default_device(device.name)
     yield device
     wf.set_default_device(None)

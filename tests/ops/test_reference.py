@@ -31,7 +31,7 @@ def attributes_of(case: OpCase, device: str) -> dict[str, Any]:
 
 
 def place(case: OpCase, dtype: DType, layout: str) -> list[Any]:
-    """The case's operands: placed arrays, and numbers as they are."""
+    """Return the case's operands: placed arrays, and numbers as they are."""
     return [
         LAYOUTS[layout](operand.make(dtype, str(at))) if isinstance(operand, Arg) else operand
         for at, operand in enumerate(case.operands)
@@ -39,7 +39,7 @@ def place(case: OpCase, dtype: DType, layout: str) -> list[Any]:
 
 
 def expected_of(name: str, case: OpCase, placed: list[Any], device: str) -> list[Array]:
-    """The reference's results, computed wide and rounded to the op's own result types."""
+    """Return the reference's results, computed in float64 and rounded to the op's result types."""
     op, attributes = OPS[name], attributes_of(case, device)
     arrays = [operand.array if isinstance(operand, Placed) else operand for operand in placed]
     with np.errstate(all="ignore"):

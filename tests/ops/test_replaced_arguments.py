@@ -39,13 +39,13 @@ REPLACEMENTS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "nested": (lambda: [[1, 2], [3]], lambda: [[1, 2], [3]]),
     "NumPy array": (lambda: np.ones(3), lambda: None),
 }
-"""What is put in an argument's place, here and in PyTorch."""
+"""The replacements of an argument, in weft and in PyTorch."""
 COMPARED = ("0-d tensor", "NumPy int", "NumPy float", "NaN")
-"""Replacements that PyTorch may take for the same."""
+"""Replacements that PyTorch may take as equal to the argument."""
 
 
 def made(case: Case, form: Callable[[Any], Any]) -> list[Any]:
-    """The case's arguments, each array as ``form`` makes it."""
+    """Return the case's arguments, with each array converted by ``form``."""
 
     def one(value: Any) -> Any:
         if isinstance(value, list):
@@ -56,7 +56,7 @@ def made(case: Case, form: Callable[[Any], Any]) -> list[Any]:
 
 
 def calls(name: str, case: Case) -> Iterator[tuple[str, int | str]]:
-    """The arguments of a function: those of its case by place, the others by name."""
+    """Return the arguments of a function: those of its case by position, the others by name."""
     parameters = list(inspect.signature(FUNCTIONS[name].function).parameters.values())
     positional = [each.name for each in parameters if each.kind is not each.KEYWORD_ONLY]
     for place in range(len(case.arguments)):
@@ -68,7 +68,7 @@ def calls(name: str, case: Case) -> Iterator[tuple[str, int | str]]:
 
 
 def outcome(function: Callable[..., Any], arguments: list[Any], case: Case, at: int | str, value: Any) -> Any:
-    """The function's result with one argument replaced."""
+    """Return the function's result with an argument replaced."""
     keywords = dict(case.keywords)
     if isinstance(at, str):
         keywords[at] = value
@@ -86,7 +86,7 @@ def compare(mine: Any, theirs: Any, words: str, scale: float) -> None:
 
 
 def attempt(name: str, case: Case, arguments: list[Any], others: list[Any], at: int | str, kind: str) -> str:
-    """What is wrong with the outcome of a replacement; empty where nothing is."""
+    """Return what is wrong with the outcome of a replacement, or an empty text."""
     here, there = REPLACEMENTS[kind]
     try:
         with warnings.catch_warnings():
@@ -118,14 +118,14 @@ OF_TENSORS = ("None", "text", "huge", "nested", "NumPy array")
 
 
 def kinds_for(name: str, argument: str) -> list[str]:
-    """The replacements for an argument."""
+    """Return the replacements of an argument."""
     front = FUNCTIONS[name].front
     own = [each for each in (*front.arguments, front.several) if each is not None and each.name == argument]
     return [kind for kind in REPLACEMENTS if "Tensor" not in own[0].kinds or kind in OF_TENSORS]
 
 
 def memory() -> tuple[int, int]:
-    """Bytes and storages that are in use."""
+    """Return the bytes and storages that are in use."""
     stats = wf.devices.open("cpu").memory_stats()
     assert type(stats.in_use) is type(stats.peak) is type(stats.pooled) is int
     return stats.in_use, stats.storages

@@ -1,4 +1,4 @@
-"""Every op of the table states its rules, and each names one that the floor above has."""
+"""Every op of the table states its rules, and the packages of the transforms implement each named rule."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ SHAPES = st.lists(SIZES, max_size=5).map(tuple)
 
 @st.composite
 def broadcasting(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Two shapes that broadcast."""
+    """Draw two shapes that broadcast."""
     full = draw(SHAPES)
 
     def part() -> tuple[int, ...]:
@@ -36,7 +36,7 @@ def broadcasting(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 @st.composite
 def viewed(draw: st.DrawFn, shape: tuple[int, ...]) -> tuple[Any, Any]:
-    """A base array and a function that makes a view of that shape from it, by order, step, offset and repetition."""
+    """Draw a base array and a function to a view of a shape: by order, step, offset and repetition."""
     order = draw(st.permutations(range(len(shape))))
     base_shape, slices = [], []
     repeated = [draw(st.integers(0, 4)) == 0 and shape[d] > 0 for d in order]

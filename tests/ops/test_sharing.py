@@ -1,4 +1,4 @@
-"""Which results share memory with an operand, and how results lie in memory: of every function, as in PyTorch."""
+"""Which results of every function share memory with an operand, and which are contiguous, as in PyTorch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DENSE = ("as_strided", "take_along_dim", "view")
 
 
 def tensors_of(given: Any, kind: type) -> list[Any]:
-    """The tensors of a result, in tuples of tuples too."""
+    """Return the tensors of a result, in nested tuples too."""
     if isinstance(given, kind):
         return [given]
     parts = given if isinstance(given, tuple | list) else []
@@ -32,7 +32,7 @@ def tensors_of(given: Any, kind: type) -> list[Any]:
 
 
 class Called:
-    """A function's results with its tensor arguments, in weft or in PyTorch."""
+    """The results of a function with its tensor arguments, in weft or in PyTorch."""
 
     def __init__(
         self, case: Case, dtype: Any, layout: str, device: str | None, call: Callable[..., Any]
@@ -52,7 +52,7 @@ class Called:
         return np.ascontiguousarray(array).tobytes()
 
     def writes_show(self, written: Any, read: Any) -> bool | None:
-        """Whether a write into one tensor changes another; ``None`` where it cannot be written to."""
+        """Return whether a write into a tensor changes another; ``None`` where it cannot be written to."""
         before = self.values(read)
         module: Any = torch if self.kind is torch.Tensor else wf
         other = ~written if written.dtype == module.bool else written + 1
@@ -66,12 +66,12 @@ class Called:
 
 
 def layouts(name: str) -> Sequence[str]:
-    """The layouts of operands that a function takes."""
+    """Return the layouts of operands that a function takes."""
     return LAYOUTS[:1] if name in DENSE else LAYOUTS
 
 
 def called(name: str, at: int, dtype: Any, layout: str, device: str) -> tuple[Called, Called]:
-    """The same call in weft and in PyTorch."""
+    """Return the same call in weft and in PyTorch."""
     case = FUNCTION_CASES[name][at]
     wf.manual_seed(0)
     torch.manual_seed(0)
@@ -139,7 +139,7 @@ CONVERSIONS: dict[str, Callable[[Any, Any], Any]] = {
 
 @pytest.fixture
 def default_device(device: Any) -> Iterator[Any]:
-    """The device under test, on which tensors are made meanwhile."""
+    """Make the device under test the default device."""
     wf.set_default_device(device.name)
     yield device
     wf.set_default_device(None)

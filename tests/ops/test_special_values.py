@@ -48,7 +48,7 @@ def _remainder(x: Any, y: Any) -> Any:
 LONG: dict[str, Callable[..., Any]] = {
     "fmod": np.fmod, "remainder": _remainder, "floor_divide": np.floor_divide
 }  # fmt: skip
-"""Functions of a quotient, and NumPy's."""
+"""Functions of a quotient, with NumPy's."""
 
 
 def theirs(name: str) -> Callable[..., torch.Tensor]:
@@ -188,7 +188,7 @@ def test_integers_wrap(device: Any) -> None:
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
 def test_nan_and_infinity_reach_their_whole_row(device: Any, name: str) -> None:
-    """The largest element of a row is found by a fold that may lose NaN; the sum must not."""
+    """The reduction to the largest element may lose NaN; the sum of the row must not."""
     rows = np.random.default_rng(0).standard_normal((6, 67)).astype("float32")
     rows[1, 3] = rows[2, 66] = np.nan
     rows[3, 5] = np.inf
@@ -200,7 +200,7 @@ def test_nan_and_infinity_reach_their_whole_row(device: Any, name: str) -> None:
 
 
 def test_a_number_over_itself_is_one(device: Any) -> None:
-    """Drivers divide by a reciprocal that is a little off; whole quotients are whole here."""
+    """Exact quotients are exact, though drivers divide by an approximate reciprocal."""
     x = np.concatenate([np.arange(1, 5000), np.geomspace(1e-29, 1e38, 5000)]).astype("float32")
     with np.errstate(over="ignore"):
         multiples = (x * 3).astype("float32")
@@ -212,7 +212,7 @@ def test_a_number_over_itself_is_one(device: Any) -> None:
 
 @pytest.mark.parametrize("name", ["fmod", "remainder"])
 def test_remainders_of_long_quotients(device: Any, name: str) -> None:
-    """Exact, as NumPy's, for finite numbers of all sizes; denormal results may be flushed."""
+    """Remainders of finite numbers of all magnitudes are exact, as NumPy's; denormal results may be flushed."""
     draw = np.random.default_rng(5)
     x, y = (
         (np.exp2(draw.uniform(-125, 127, 20000)) * draw.choice([-1, 1], 20000)).astype("float32")
@@ -231,7 +231,7 @@ def test_remainders_of_long_quotients(device: Any, name: str) -> None:
 
 @pytest.mark.parametrize("target", ["int32", "int16", "int8", "uint8"])
 def test_nan_and_large_numbers_become_integers(device: Any, target: str) -> None:
-    """Saturated to 32 bits and then cut to the type; of NaN 0: the same on every device."""
+    """Numbers saturate to 32 bits and wrap to the type, and NaN gives 0, on every device."""
     given = np.array(
         [np.nan, np.inf, -np.inf, 1e10, -1e10, 3e9, 2147483520.0, 300.7, -1.5, -129.0, 0.0], "float32"
     )
@@ -255,7 +255,7 @@ TOTALS: dict[str, tuple[Any, int]] = {
 
 @pytest.mark.parametrize("name", TOTALS)
 def test_int64_sums_that_leave_the_range(device: Any, name: str) -> None:
-    """Right where int64 has 64 bits; elsewhere an error at the next read, and never a number that wrapped."""
+    """A sum is right where int64 has 64 bits; elsewhere it is an error at the next read, never a wrapped number."""
     given, dim = TOTALS[name]
     x = wf.tensor(given, device=device.name)
     for call in (lambda: x.sum(dim), lambda: wf.jit(lambda t: t.sum(dim))(x)):
@@ -271,7 +271,7 @@ def test_int64_sums_that_leave_the_range(device: Any, name: str) -> None:
 
 
 def test_int64_sums_within_the_range(device: Any) -> None:
-    """What cancels, and what reaches the last numbers of 32 bits, is right."""
+    """Sums that cancel, and sums up to the limits of 32 bits, are right."""
     draw = np.random.default_rng(2)
     half = draw.integers(-(2**31) + 1, 2**31 - 1, 30000)
     ends = np.array([[2**31 - 1, 0, 0], [-(2**31), 0, 0], [2**31 - 2, 2, -1], [-(2**31) + 1, -2, 1]])

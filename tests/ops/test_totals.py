@@ -1,4 +1,4 @@
-"""Totals of int64 where it is kept in 32 bits: right, or reported at the next read."""
+"""int64 totals on devices that keep int64 in 32 bits: right, or reported at the next read."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_totals_are_right_or_reported(device: Any, name: str, numbers: str) -> N
 
 
 def test_long_totals_are_checked(device: Any) -> None:
-    """In blocks and by pieces, along rows and columns."""
+    """Reductions in blocks and in pieces, along rows and columns."""
     draw = np.random.default_rng(1)
     for shape, dim in (((3, 5000), 1), ((5000, 3), 0)):
         small = draw.integers(-50, 50, shape)
