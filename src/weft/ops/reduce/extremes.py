@@ -62,7 +62,7 @@ def _extreme(op: OpSpec, all_of: str, two: str, input: Any, dim: Any, keepdim: b
     x = arguments.tensor(op.name, "input", input)
     if hasattr(dim, "dtype"):
         if keepdim:
-            raise ArgumentTypeError(mistake(op.name, "keepdim", keepdim, "none with two tensors"))
+            raise ArgumentTypeError(mistake(op.name, "keepdim", keepdim, "no keepdim with two tensors"))
         return bind(lookup(two), x, dim)
     if dim is None:
         return bind(lookup(all_of), x, dims=tuple(range(len(x.shape))), keepdim=False, equal_nan=True)

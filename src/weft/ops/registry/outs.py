@@ -40,7 +40,7 @@ def check_given(name: str, targets: Sequence[Any], arguments: Sequence[Any]) -> 
     for where, value in roles:
         if getattr(value, "requires_grad", False) and gradients_are_recorded():
             raise GradError(
-                mistake(name, where, "a tensor that requires grad", "none that does with out=",
+                mistake(name, where, "a tensor that requires grad", "a tensor that requires no grad with out=",
                         "use no_grad(), or leave out= away")
             )  # fmt: skip
 

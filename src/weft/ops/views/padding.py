@@ -243,7 +243,7 @@ def _check_padding(
     mode: str, shape: tuple[int, ...], padding: Sequence[tuple[int, int]], missing: int, value: float | None
 ) -> None:
     if value is not None:
-        raise ArgumentError(mistake("pad", "value", value, f"none in mode {mode!r}"))
+        raise ArgumentError(mistake("pad", "value", value, f"no value in mode {mode!r}"))
     if missing not in (1, 2) or len(shape) - missing not in (1, 2, 3):
         raise UnsupportedError(
             f"pad: mode {mode!r} pads {len(shape) - missing} of {len(shape)} dimensions here, expected the last 1 to 3 "
