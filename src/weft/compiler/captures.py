@@ -50,7 +50,6 @@ def capture(name: str, tensor: Tensor) -> Tensor:
                     "number them: f'hidden{i}'",
                 )
             )
-        captures[name] = bind(
-            OPS["copy"], tensor.detach()
-        )  # a copy, since the tensor may be written in place later
+        # a copy, since the tensor may be written in place later
+        captures[name] = bind(OPS["copy"], tensor.detach())
     return tensor

@@ -116,7 +116,7 @@ class Planned:
 
     def __init__(self, lowered: Lowered, device: Device, states: Sequence[Storage]) -> None:
         self._device = device
-        self._in_own_memory = len(states)
+        self._state_count = len(states)
         self._lowered = lowered
         self._settled = False
         self.replay: PreparedPlan | None = None
@@ -134,9 +134,8 @@ class Planned:
 
     def _plan(self, states: Sequence[Storage]) -> PreparedPlan:
         def gather(numbers: Sequence[int]) -> dict[int, tuple[int, int]]:
-            wanted = {
-                at: states[at] for at in numbers if at < self._in_own_memory
-            }  # donated arguments, which follow the states, are other storages in every run
+            # donated arguments, which follow the states, are other storages in every run
+            wanted = {at: states[at] for at in numbers if at < self._state_count}
             with self._device.lock:
                 return self._gather(wanted)
 

@@ -26,9 +26,8 @@ class ReadGuards:
         others: list[Read] = []
         self._copies: list[tuple[Read, Any]] = []
         for read in reads:
-            absent = read.get is of_dict and (
-                read.value is None or read.value is MISSING
-            )  # ``dict.get`` does not distinguish None from a missing entry
+            # ``dict.get`` does not distinguish None from a missing entry
+            absent = read.get is of_dict and (read.value is None or read.value is MISSING)
             (others if absent else order.get(read.get, others)).append(read)
             if isinstance(read.value, list | dict | set):
                 self._copies.append((read, snapshot(read.value)))

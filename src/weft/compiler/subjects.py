@@ -54,19 +54,18 @@ def subjects(device: Device, plain: TargetProfile, graph: Graph) -> Iterator[Cal
         product = asked(call)
         if product is not None and str(product[0]) not in seen:
             seen.add(str(product[0]))
-            yield lambda call=call, own=product[0]: Product(device, plain, own, call)  # type: ignore[misc]
+            yield lambda call=call, question=product[0]: Product(device, plain, question, call)  # type: ignore[misc]
     fused = fuse(lowered, plain)
     for call in flat(fused.calls):
         kernel = call.kernel
-        if (
-            not isinstance(kernel, Kernel) or kernel.parameters
-        ):  # kernels with parameters depend on a loop's step
+        # kernels with parameters depend on a loop's step
+        if not isinstance(kernel, Kernel) or kernel.parameters:
             continue
         for question, part in tuning.asked(kernel).items():
             if question not in seen:
                 seen.add(question)
                 alone = replace(kernel, parts=(part,))
-                yield lambda alone=alone, own=question: Fold(device, plain, own, alone, fused)  # type: ignore[misc]
+                yield lambda alone=alone, question=question: Fold(device, plain, question, alone, fused)  # type: ignore[misc]
 
 
 def _filled(device: Device, dtype: DType, elements: int) -> Storage:

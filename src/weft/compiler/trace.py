@@ -131,10 +131,11 @@ def _recorded(
 
 @contextmanager
 def _watched_by(notes: Notes) -> Iterator[None]:
+    # a checkpoint around the call keeps what the call saves
     token, keeping = (
         watcher.set(notes),
         keeper.set(None),
-    )  # a checkpoint around the call keeps what the call saves
+    )
     try:
         yield
     finally:

@@ -145,10 +145,7 @@ def _scan_adjoint(
         found = _gradients(body, inputs, wanted, outputs)
         made = dict(zip(wanted, found, strict=True))
         new = [_or_zeros(made[at], inputs[at]) for at in carried]
-        new += [
-            values["sum", at] if (part_types := made[at]) is None else values["sum", at] + part_types
-            for at in sums
-        ]
+        new += [values["sum", at] if (grad := made[at]) is None else values["sum", at] + grad for at in sums]
         elements = range(carries, carries + sequences)
         return new + [_or_zeros(made[at], inputs[at]) for at in wanted if at in elements]
 

@@ -16,7 +16,7 @@ from weft.autograd.mode import is_enabled
 from weft.autograd.node import Accumulator, Barrier, Edge, keeper
 from weft.autograd.operands import edge_of
 from weft.autograd.tape import Tape
-from weft.control.effects import Effect, Found, effect_of, generator_of
+from weft.control.effects import Effect, NewEffects, effect_of, generator_of
 from weft.errors import UnsupportedError, mistake
 from weft.graph import Graph, Tracer, Tracing, Var
 from weft.graph.tracing import Cell
@@ -67,19 +67,20 @@ class BodyTape(Tape):
         self._stack = interpreter_stack()
         self._records = is_enabled()
         self._entered: dict[Any, tuple[Tensor, Any, Tensor, Var]] = {}
-        self._behind: dict[int, Tensor] = {}  # the captured tensor of an input, by the id of its cell
-        self._origins: dict[
-            int, tuple[Tracer, Edge | None]
-        ] = {}  # the history of traced data, by the id of the data
+        self._captured_of: dict[int, Tensor] = {}  # the captured tensor of an input, by the id of its cell
+        # the history of traced data, by the id of the data
+        self._origins: dict[int, tuple[Tracer, Edge | None]] = {}
         self.shared = [
             self._known(tracing.share(self._around(effect.tensor)), edge_of(effect.tensor))
             for effect in effects
         ]
-        self._homes = {id(self._around(effect.tensor).alias): at for at, effect in enumerate(effects)}
+        self._effect_numbers = {
+            id(self._around(effect.tensor).alias): at for at, effect in enumerate(effects)
+        }
         self._bases = [effect.tensor for effect in effects]
         self.recorded = [False] * len(effects)
         """Whether each effect was written while gradients were recorded."""
-        self.found: dict[int, Effect] = {}
+        self.new_effects: dict[int, Effect] = {}
         """New effects, which were not known when the trace began, by the id of their memory."""
 
     def process(
@@ -92,7 +93,7 @@ class BodyTape(Tape):
     ) -> tuple[Any, ...]:
         """Replace captured operands and targets by inputs, then record the op as any tape does."""
         if op.random or op is OPS["random_advance"]:
-            self._find_generators(operands)
+            self._note_generators(operands)
         given = [self.enter(operand) if isinstance(operand, Tensor) else operand for operand in operands]
         targets = None if into is None else tuple([self._target(target) for target in into])
         if self._records and op.view is None:
@@ -130,16 +131,15 @@ class BodyTape(Tape):
             return self._within(value, data)
         edge = edge_of(value)
         owner = None if edge is None else (id(edge.node), edge.output)
-        level = (
-            id(data) if _is_of_level(data) else None
-        )  # samples of vmap share their geometry with the first sample
+        # samples of vmap share their geometry with the first sample
+        level = id(data) if _is_of_level(data) else None
         key = (id(data.alias), data.version, data.geometry, getattr(data, "path", ()), owner, level)
         if key not in self._entered:
             number = getattr(data, "number", None)
             made = self.tracing.input(tuple(value.shape), value.dtype, data.device_name, number=number)
             inside = self._known(made, edge)
             self._entered[key] = (value, edge, inside, inside._data.cell.var)
-            self._behind[id(inside._data.cell)] = value
+            self._captured_of[id(inside._data.cell)] = value
         return self._entered[key][2]
 
     def _around(self, value: Tensor) -> Any:
@@ -152,7 +152,7 @@ class BodyTape(Tape):
 
     def _within(self, value: Tensor, data: Any) -> Tensor:
         """Return a captured tensor in shared memory as the same view of the shared value in the body."""
-        at = self._homes[id(data.alias)]
+        at = self._effect_numbers[id(data.alias)]
         if value is self._bases[at]:
             return self.shared[at]
         view = value._view
@@ -168,8 +168,8 @@ class BodyTape(Tape):
     def _target(self, value: Tensor) -> Tensor:
         inside = self.enter(value)
         cell = inside._data.cell
-        if id(cell) in self._behind:
-            self._find(self._behind[id(cell)])
+        if id(cell) in self._captured_of:
+            self._note_effect(self._captured_of[id(cell)])
         for at, inside_value in enumerate(self.shared):
             if inside_value._data.cell is cell:
                 self.recorded[at] |= is_enabled()
@@ -198,20 +198,20 @@ class BodyTape(Tape):
         (data,) = self.tracing.process(OPS["stop_gradient"], (value._data,), {}, None, ())
         return Tensor.wrap(data, edge)
 
-    def _find_generators(self, operands: Sequence[Any]) -> None:
+    def _note_generators(self, operands: Sequence[Any]) -> None:
         given = [operand for operand in operands if isinstance(operand, Tensor) and not self._is_own(operand)]
         for value in given:
             if generator_of(value) is not None and not self.tracing.shares(self._around(value)):
-                self._find(value)
+                self._note_effect(value)
 
-    def _find(self, tensor: Tensor) -> None:
+    def _note_effect(self, tensor: Tensor) -> None:
         """Note a new effect; the trace continues to find further effects, and is repeated afterwards."""
         if _is_of_level(tensor._data):
             raise UnsupportedError(
                 mistake("a body", "the target of a write", "a captured tensor of a transformed function",
                         "a tensor of the body", "carry the tensor from step to step, and write a clone() of it")
             )  # fmt: skip
-        self.found.setdefault(id(self._around(tensor).alias), effect_of(tensor))
+        self.new_effects.setdefault(id(self._around(tensor).alias), effect_of(tensor))
 
     def _is_own(self, value: Tensor) -> bool:
         return isinstance(value._data, Tracer) and value._data.tracing is self.tracing
@@ -249,7 +249,7 @@ def trace_bodies(functions: Sequence[tuple[Function, Sequence[TensorType]]], dev
         drawn = [(generator, generator.standing()[1]) for generator in all_generators()]
         try:
             traced = [_traced(function, types, device, effects) for function, types in functions]
-        except Found as found:
+        except NewEffects as found:
             effects += found.effects
             for generator, offset in drawn:
                 generator.step_back(offset)
@@ -306,9 +306,8 @@ def _traced(
     tape = BodyTape(tracing, effects)
     with ExitStack() as stack:
         grads = stack.enter_context(keeping_grads())
-        stack.callback(
-            keeper.reset, keeper.set(None)
-        )  # an enclosing checkpoint saves for the loop as a whole
+        # an enclosing checkpoint saves for the loop as a whole
+        stack.callback(keeper.reset, keeper.set(None))
         stack.enter_context(interpreting(tracing, tape, *modes()))
         for effect in effects:
             if effect.generator is not None:
@@ -316,8 +315,8 @@ def _traced(
         results = function(*[tape.input(type_, device) for type_ in types])
         draws = [_advanced(effect.generator, effect.tensor) for effect in effects]
         outputs = tracing.outputs([tape.result(result) for result in results])
-        if tape.found:
-            raise Found(list(tape.found.values()))
+        if tape.new_effects:
+            raise NewEffects(list(tape.new_effects.values()))
         _refuse_grads(grads.values())
     recorded = [
         written and edge_of(shared) is not None

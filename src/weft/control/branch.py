@@ -64,9 +64,8 @@ def cond(
     trees: dict[str, Any] = {}
 
     def branch(name: str, function: Callable[..., Any]) -> Callable[..., list[Tensor]]:
-        def run() -> list[
-            Tensor
-        ]:  # operands are captured, since a branch may write the tensors that they are views of
+        # operands are captured, since a branch may write the tensors that they are views of
+        def run() -> list[Tensor]:
             trees[name] = function(*operands)
             return tensors("cond", f"a result of {name}", flatten(trees[name])[0])
 

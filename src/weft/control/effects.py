@@ -30,7 +30,7 @@ class Effect:
     draws: tuple[int, ...] = ()
 
 
-class Found(BaseException):
+class NewEffects(BaseException):
     """Raised at the end of a trace that has found new effects, so that the body is traced again with them."""
 
     def __init__(self, effects: list[Effect]) -> None:

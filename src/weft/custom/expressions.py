@@ -117,9 +117,8 @@ def _single(key: str, text: str, names: tuple[str, ...], declared: Declared, doc
             rule = "same"
         except ExpressionError:
             rule = "float"
-    previous = OPS.pop(
-        key, None
-    )  # `pointwise` adds the op to the table; only a complete kernel may stay there
+    # `pointwise` adds the op to the table; only a complete kernel may stay there
+    previous = OPS.pop(key, None)
     try:
         return pointwise(
             key, text, " ".join(names), doc or f"The custom kernel {key.partition('.')[2]}.", rule=rule

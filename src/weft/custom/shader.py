@@ -45,8 +45,10 @@ def declare_source(
     if not all(isinstance(part, int) and part > 0 for part in group):
         raise ArgumentError(mistake(name, "workgroup_size", size, "one to three positive integers"))
     total = "*".join(f"({part})" for part in outputs[0].sizes or ()) or "1"
-    each = group[0] * group[1] * group[2]
-    wanted = _three(name, "workgroup_count", f"ceil_div({total}, {each})" if count is None else count, "1")
+    invocations = group[0] * group[1] * group[2]
+    wanted = _three(
+        name, "workgroup_count", f"ceil_div({total}, {invocations})" if count is None else count, "1"
+    )
     count_texts = tuple(str(part) for part in wanted)
     dimensions = sorted({n for value in (*inputs, *outputs) for n in value.names} - parameters.keys())
     used = {n for text in count_texts for n in names_in(text)}
@@ -57,10 +59,10 @@ def declare_source(
                     f"dimensions and integer parameters: {', '.join([*dimensions, *parameters]) or 'none'}")
         )  # fmt: skip
     fixed = frozenset(parameters) & (used | {n for value in (*inputs, *outputs) for n in value.names})
-    for each_name in sorted(fixed):
-        if not parameters[each_name].is_integer:
+    for parameter in sorted(fixed):
+        if not parameters[parameter].is_integer:
             raise ArgumentError(
-                mistake(name, f"parameter {each_name}", parameters[each_name].name, "an integer in a size")
+                mistake(name, f"parameter {parameter}", parameters[parameter].name, "an integer in a size")
             )
     readable = (*parameters.items(), *((n, dtypes.uint32) for n in dimensions))
     source = Source(name, text, inputs, outputs, readable, (group[0], group[1], group[2]))
@@ -74,10 +76,10 @@ def declare_source(
     return op, source, fixed
 
 
-def _three(name: str, what: str, given: Any, missing: Any) -> tuple[Any, Any, Any]:
+def _three(name: str, argument: str, given: Any, missing: Any) -> tuple[Any, Any, Any]:
     parts = (given,) if isinstance(given, int | str) else tuple(given)
     if not 1 <= len(parts) <= 3:
-        raise ArgumentError(mistake(name, what, f"{len(parts)} values", "one to three"))
+        raise ArgumentError(mistake(name, argument, f"{len(parts)} values", "one to three"))
     padded = (*parts, missing, missing)
     return padded[0], padded[1], padded[2]
 

@@ -106,7 +106,7 @@ class Batching(Level):
 
     def joined(self, tensor: Tensor, dim: int) -> Tensor:
         """Return a tensor of the stack below with the samples along a dimension; to be called outside of the level."""
-        held = self.own(tensor)._data
+        held = self.to_level(tensor)._data
         value: Tensor = held.value
         if not held.batched:
             value = bind(OPS["reshape"], value, shape=(1, *value.shape))

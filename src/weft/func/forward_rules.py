@@ -136,11 +136,11 @@ class _GradientCall:
     def input(self, index: int) -> Any:
         """Return an operand."""
         value = self._step.values[index]
-        return self._level.own(value) if isinstance(value, Tensor) else value
+        return self._level.to_level(value) if isinstance(value, Tensor) else value
 
     def output(self, index: int = 0) -> Any:
         """Return an output."""
-        return self._level.own(self._step.outputs[index])
+        return self._level.to_level(self._step.outputs[index])
 
 
 def _type_of(value: Any) -> TensorType:
@@ -162,7 +162,7 @@ def transposed(step: ForwardCall) -> Sequence[Tensor | None]:
     ]
     with level.entered():
         results = op.gradient(_GradientCall(level, step), *cotangents)
-        pairs = [(level.own(gradient), tangent) for gradient, tangent in zip(results, step.tangents, strict=True)
+        pairs = [(level.to_level(gradient), tangent) for gradient, tangent in zip(results, step.tangents, strict=True)
                  if gradient is not None and tangent is not None]  # fmt: skip
     leaves = [cotangent for cotangent in cotangents if cotangent is not None]
     made = iter(

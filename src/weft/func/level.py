@@ -153,7 +153,7 @@ class Level:
         data = tensor._data
         return isinstance(data, Held) and data.level is self
 
-    def own(self, tensor: Tensor) -> Tensor:
+    def to_level(self, tensor: Tensor) -> Tensor:
         """Return a tensor of this level unchanged, and any other tensor as a constant of this level."""
         return tensor if self.owns(tensor) else Tensor.wrap(self.lift(tensor))
 
@@ -181,7 +181,7 @@ class Level:
             keep: whether the tape is kept for another backward pass.
         """
         pairs = [
-            (edge, self.own(seed))
+            (edge, self.to_level(seed))
             for output, seed in zip(outputs, seeds, strict=True)
             if (edge := edge_of(output))
         ]
@@ -259,13 +259,13 @@ class LevelTape(Tape):
         """Run an op on tensors of this level, tensors of levels below, and Python scalars."""
         level = self._level
         inside = tuple(
-            [level.own(operand) if isinstance(operand, Tensor) else operand for operand in operands]
+            [level.to_level(operand) if isinstance(operand, Tensor) else operand for operand in operands]
         )
         if into is None:
             return super().process(op, inside, attributes, None, below)
         if self.recording and op.gradient is not None and any(edge_of(value) for value in inside):
             level.refuse_captured(op, [level.lift(target) for target in into if not level.owns(target)])
-        super().process(op, inside, attributes, tuple([level.own(target) for target in into]), below)
+        super().process(op, inside, attributes, tuple([level.to_level(target) for target in into]), below)
         return into
 
     def adopt(self, tensor: Tensor) -> Tensor:

@@ -123,7 +123,7 @@ def _map(
         goals = spread("vmap", "out_dims", out_dims, result)
     for place, (output, dim) in enumerate(zip(outputs, goals, strict=True)):
         if dim is None:
-            if level.own(output)._data.batched:
+            if level.to_level(output)._data.batched:
                 raise ArgumentError(
                     mistake(
                         "vmap",

@@ -62,7 +62,7 @@ def _differentiated(
             leaves += made
             parts.append((len(made), rebuild))
         result, aux = with_aux(where, func(*given, **kwargs), has_aux)
-        output = level.own(_scalar(where, result))
+        output = level.to_level(_scalar(where, result))
     value = level.below(output)
     found = level.flow([output], [filled_like(value, 1)], leaves, keep=False)
     grads = iter([filled_like(level.below(leaf), 0) if gradient is None else gradient
@@ -147,7 +147,7 @@ def vjp(func: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]
         given, rebuild = flatten(primals)
         leaves = [level.leaf("vjp", value) for value in given]
         result, aux = with_aux("vjp", func(*rebuild(list(leaves))), has_aux)
-        outputs = [level.own(leaf) for leaf in tensors_of("vjp", "the function's result", result)[0]]
+        outputs = [level.to_level(leaf) for leaf in tensors_of("vjp", "the function's result", result)[0]]
     output = outside(level, result)
 
     def pull(cotangents: Any) -> Any:

@@ -24,8 +24,8 @@ def scan(call: BatchedCall) -> Sequence[Any]:
     types = types_of(values)
     types[carries:last] = [TensorType(type_.shape[1:], type_.dtype) for type_ in types[carries:last]]
 
-    def step(*each: Any) -> Sequence[Any]:
-        return call.level.on_all(lambda *values: interpret(body, values, [])[0], each, mapped)  # type: ignore[no-any-return]
+    def step(*operands: Any) -> Sequence[Any]:
+        return call.level.on_all(lambda *values: interpret(body, values, [])[0], operands, mapped)  # type: ignore[no-any-return]
 
     whole = trace_bodies([(step, types)], str(values[0].device))
     (graph,) = whole.graphs

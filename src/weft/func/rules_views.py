@@ -24,9 +24,8 @@ def _unfold(attributes: dict[str, Any], shape: tuple[int, ...], size: int) -> St
     shifted = {**attributes, "dim": attributes["dim"] + 1}
     if shape:
         return [("unfold", shifted)]
-    window = attributes[
-        "size"
-    ]  # a 0-d tensor counts as a vector of one element, of which the first window is taken
+    # a 0-d tensor counts as a vector of one element, of which the first window is taken
+    window = attributes["size"]
     return [
         ("reshape", {"shape": (size, 1)}),
         ("unfold", shifted),

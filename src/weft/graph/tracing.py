@@ -102,9 +102,8 @@ class Tracing:
         self._nodes: list[Node] = []
         self._count = 0
         self._inputs: list[Var] = []
-        self._captured: dict[
-            int, tuple[Any, Cell, Var]
-        ] = {}  # by identity of the storage, which is kept alive
+        # by identity of the storage, which is kept alive
+        self._captured: dict[int, tuple[Any, Cell, Var]] = {}
         self._bumped: list[Any] = []
         self.made: list[ref[Tracer]] = []
         """Weak references to all traced values; none may outlive the trace."""

@@ -242,9 +242,8 @@ class _StoredProgram:
         made = CompiledProgram(self.name, recording, device, inputs, self.donated, [], self.capturing)
         known = plan_cache.recall(key)
         made.compile(foreign=True, known=known)
-        if (
-            known is None and made.planned and not made.plan.groups
-        ):  # a plan with groups depends on the addresses of the states in this process
+        # a plan with groups depends on the addresses of the states in this process
+        if known is None and made.planned and not made.plan.groups:
             plan_cache.remember(key, made.plan)
         return made
 

@@ -72,10 +72,11 @@ class _Fusing:
 
     def result(self) -> Lowered:
         self._sweep({name for node in self.calls.nodes for name in node.writes})
+        # epilogues of products first, before other merges take their operations
         for products in (
             True,
             False,
-        ):  # epilogues of products first, before other merges take their operations
+        ):
             while merged := self._round(products, self.calls.nodes):
                 while merged:  # only pairs with a new call can be merged: all others were refused
                     merged = self._round(products, self._affected(merged))
@@ -242,9 +243,8 @@ class _Fusing:
         assert node.parts is not None
         whole = self.calls.whole
         multiplied = {whole(name) for name in node.operands}
-        for part in (
-            node.parts
-        ):  # where the parts together bind too many buffers, the plan splits the kernel by parts
+        # where the parts together bind too many buffers, the plan splits the kernel by parts
+        for part in node.parts:
             memory = {whole(name) for name in loaded(part) | stored(part)} - multiplied
             if len(memory) + len(node.operands) + bool(node.call.report) > self.limit:
                 return False

@@ -24,15 +24,15 @@ Spread = tuple[int, int | None]
 
 
 def fuse_horizontally(
-    calls: FusionGraph, is_valid: Callable[[FusionNode], bool], made: Callable[[FusionNode], KernelCall]
+    calls: FusionGraph, is_valid: Callable[[FusionNode], bool], call_of: Callable[[FusionNode], KernelCall]
 ) -> None:
-    """Fuse small independent kernels; ``made`` returns the call of a node, ``is_valid`` whether a node is valid."""
-    spreads = {node: spread for node in calls.nodes if (spread := _spread(calls, node, made)) is not None}
+    """Fuse small independent kernels; ``call_of`` returns the call of a node, ``is_valid`` whether a node is valid."""
+    spreads = {node: spread for node in calls.nodes if (spread := _spread(calls, node, call_of)) is not None}
     node = calls.following(-1)
     while node is not None:
         place = calls.place[node]
         if node in spreads:
-            _join_next(calls, node, spreads, is_valid, made)
+            _join_next(calls, node, spreads, is_valid, call_of)
         node = calls.following(place)
 
 
@@ -41,7 +41,7 @@ def _join_next(
     first: FusionNode,
     spreads: dict[FusionNode, Spread],
     is_valid: Callable[[FusionNode], bool],
-    made: Callable[[FusionNode], KernelCall],
+    call_of: Callable[[FusionNode], KernelCall],
 ) -> bool:
     """Merge a call with the first later call that it fits; return whether there is such a call."""
     after = {first}
@@ -55,7 +55,7 @@ def _join_next(
         together = _merged(first, second, spread)
         if _visited(together) > LARGEST or len(together.parts or ()) > PARTS or not is_valid(together):
             continue
-        if spread[0] == 4 and not _still_in_fours(made(together)):
+        if spread[0] == 4 and not _still_in_fours(call_of(together)):
             continue
         if calls.replace([first, second], together):
             spreads[together] = spread
@@ -67,13 +67,15 @@ def _still_in_fours(call: KernelCall) -> bool:
     return isinstance(call.kernel, Kernel) and in_fours(call.kernel)
 
 
-def _spread(calls: FusionGraph, node: FusionNode, made: Callable[[FusionNode], KernelCall]) -> Spread | None:
+def _spread(
+    calls: FusionGraph, node: FusionNode, call_of: Callable[[FusionNode], KernelCall]
+) -> Spread | None:
     """Return the vector width and team size of a call; ``None`` for a call that is not fused horizontally."""
     if node.parts is None or node.is_product or node.call.report:
         return None
     if _visited(node) > LARGEST:
         return None
-    kernel = made(node).kernel
+    kernel = call_of(node).kernel
     assert isinstance(kernel, Kernel)
     folds = any(part.reduce_axes for part in node.parts)
     if kernel.held or kernel.vector > 1 and folds:

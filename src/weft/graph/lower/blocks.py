@@ -170,9 +170,8 @@ def _carry(lowering: Lowering, values: Sequence[Var], places: Sequence[str], sit
     found = []
     for var, place in zip(values, places, strict=True):
         location = lowering.locations[var.id]
-        if (
-            location.name in places and location.name != place or location.stride
-        ):  # carried values are exchanged
+        # carried values are exchanged
+        if location.name in places and location.name != place or location.stride:
             location = lowering.copy(location, var.type, site)
         found.append(location)
     names = []

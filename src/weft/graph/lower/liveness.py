@@ -23,9 +23,8 @@ class Liveness:
                     self.root[out.id] = self._root(node.inputs[0])
                 else:
                     self.made.add(out.id)
-        self.kept: dict[
-            int, int
-        ] = {}  # by the id of a view's base: how many outputs and final states hold it
+        # by the id of a view's base: how many outputs and final states hold it
+        self.kept: dict[int, int] = {}
         for output in (*graph.outputs, *(state.final for state in graph.states if state.changed)):
             if isinstance(output, Var):
                 self.kept[self._root(output)] = self.kept.get(self._root(output), 0) + 1

@@ -106,16 +106,16 @@ def _groups(bound: Iterable[Bound], kernel: Kernel, profile: TargetProfile) -> l
         if entry.common is None:
             alone.append([entry])
         else:
-            lies = entry.common
-            sharing.setdefault((lies.space, lies.index), []).append(
-                (lies.offset, lies.offset + lies.size, entry)
+            place = entry.common
+            sharing.setdefault((place.space, place.index), []).append(
+                (place.offset, place.offset + place.size, entry)
             )
     runs: list[list[Bound]] = []
-    for lying in sharing.values():
-        lying.sort(key=lambda each: each[:2])
+    for spans in sharing.values():
+        spans.sort(key=lambda span: span[:2])
         start = 0
-        for at, (offset, end, entry) in enumerate(lying):
-            neighbour = lying[at - 1][2] if at else None
+        for at, (offset, end, entry) in enumerate(spans):
+            neighbour = spans[at - 1][2] if at else None
             if neighbour is not None and _may_share(neighbour, entry, kernel) and end - start <= most:
                 runs[-1].append(entry)
                 continue

@@ -80,8 +80,8 @@ def _operands(
 
 def _value(form: Form, value: Atom, graph: Rewriting, found: Found) -> Iterator[Found]:
     if isinstance(form, tuple):
-        for each in form:
-            yield from _value(each, value, graph, found)
+        for alternative in form:
+            yield from _value(alternative, value, graph, found)
     elif isinstance(form, Op):
         node = graph.maker(value, form.op)
         if node is not None and node.outputs[form.output] is value:
