@@ -32,7 +32,7 @@ def add(shape: tuple[int, ...], strides: tuple[int, ...] | None = None, static: 
 
 
 def cat(sizes: tuple[int, ...]) -> KernelStep:
-    """Operands one after another in the last one: a part each."""
+    """All operands concatenated in the last operand, a part each."""
     builder = Builder("cat")
     total = operand(len(sizes), (sum(sizes),))
     first = 0
@@ -135,7 +135,7 @@ def test_broadcast_operands() -> None:
     "dtype", [dtypes.float32, dtypes.int16, dtypes.int8, dtypes.bool_], ids=lambda dtype: dtype.name
 )
 def test_padding_is_a_masked_row(width: int, dtype: dtypes.DType) -> None:
-    """Loads that only some of a row's elements want, in lanes."""
+    """Loads that only some elements of a row need, in lanes."""
     builder = Builder("pad")
     i, j = builder.axes((3, width + 4))
     column = j - 2

@@ -77,15 +77,15 @@ def check(
     )
     profile = cpu().profile if blas else replace(cpu().profile, features=cpu().profile.features - {"blas"})
     for lower, inputs, expected in cases:
-        arrays = [*inputs, *(numpy.full_like(one, numpy.nan) for one in expected)]
+        arrays = [*inputs, *(numpy.full_like(array, numpy.nan) for array in expected)]
         operands = [
-            Operand(at, dtypes.from_numpy(one.dtype), one.shape, contiguous(one.shape), at)
-            for at, one in enumerate(arrays)
+            Operand(at, dtypes.from_numpy(array.dtype), array.shape, contiguous(array.shape), at)
+            for at, array in enumerate(arrays)
         ]
         count = len(inputs)
         program = lower(KernelRequest(operands[:count], operands[count:], options, profile))
-        one, two = (execute(cpu(threads), profile, program, arrays, len(expected)) for threads in (1, 2))
-        for first, second, wanted in zip(one, two, expected, strict=True):
+        runs = [execute(cpu(threads), profile, program, arrays, len(expected)) for threads in (1, 2)]
+        for first, second, wanted in zip(*runs, expected, strict=True):
             assert first.tobytes() == second.tobytes()
             scale = (2e-5 if dtype.bits == 32 else 1e-12) * max(
                 1.0, float(abs(wanted[numpy.isfinite(wanted)]).max(initial=0))

@@ -1,4 +1,4 @@
-"""Values that wait in an output between two passes over a row: where they may, where they may not, and the results."""
+"""Values that an output buffer holds between two passes over a row: where they may, where not, and the results."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def test_wide_images(always: pytest.MonkeyPatch) -> None:
 
 
 def test_float64_is_summed_plainly() -> None:
-    """What checks gradients by differences keeps all digits."""
+    """float64, in which gradients are checked by differences, keeps all digits."""
     check(2, 32, (16, 16), 32, (3, 3), padding=(1, 1), dtype=dtypes.float64)
     assert convolution_winograd.tiles_for("forward", _sizes(2, 32, 16, 32), dtypes.float64) is None
 

@@ -99,7 +99,7 @@ def test_sums_of_products_keep_their_overflow(device: Any) -> None:
 
 
 def test_plain_forms_hide_nothing() -> None:
-    """What has one constant, or nothing in common, is left to the driver."""
+    """Expressions with one constant, or without common parts, are left to the driver."""
     types = {"x": float32, "y": float32, "z": float32}
     for text in ("x + 1.0", "x * 2.0", "x * y + z", "x * 2.0 + y", "x < 1.0", "x / 3.0", "maximum(x, 0.0)"):
         assert joined_operands(parse(text, types)) == [], text

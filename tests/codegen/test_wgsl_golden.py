@@ -43,7 +43,7 @@ def linear_relu(tile: str) -> Library:
     i, j, k = (variable(name, INDEX) for name in ("i0_0", "i0_1", "i0_2"))
     element = variable("element", dtypes.float32)
     biased = element + load("e0", k, dtypes.float32)
-    axes = tuple(Axis(one, const(size, INDEX)) for one, size in ((i, 8), (j, 16), (k, 70)))
+    axes = tuple(Axis(name, const(size, INDEX)) for name, size in ((i, 8), (j, 16), (k, 70)))
     stores = (
         Store("e1", i * 1120 + j * 70 + k, biased),
         Store("e2", j * 560 + i * 70 + k, call("maximum", biased, const(0.0, dtypes.float32))),

@@ -175,7 +175,7 @@ def test_choices_are_sound(gpu: Device) -> None:
 
 @pytest.mark.parametrize("vendor", MACHINES)
 def test_the_table_describes_the_tiles(vendor: str) -> None:
-    """What it says of a tile's size and memory is what kernels with that tile have."""
+    """The size and memory that a tile states are those of kernels with that tile."""
     for name, speed in MACHINES[vendor].speeds.items():
         tile = TILES[name]
         assert (tile.rows, tile.columns, tile.depth) == (speed.rows, speed.columns, STAGE)
@@ -238,7 +238,7 @@ BATCHES: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tupl
 
 @pytest.mark.parametrize("name", BATCHES)
 def test_batches_of_any_strides_take_the_tuned_kernel(hardware: Device, name: str) -> None:
-    """What does not coalesce into two dimensions is copied; nothing falls back to one invocation an element."""
+    """Operands that do not coalesce into two dimensions are copied; no product runs with an invocation an element."""
     first, second, a_order, b_order = BATCHES[name]
     rng = numpy.random.default_rng(3)
     a, b = rng.standard_normal(first).astype("float32"), rng.standard_normal(second).astype("float32")
@@ -254,7 +254,7 @@ def test_batches_of_any_strides_take_the_tuned_kernel(hardware: Device, name: st
 
 
 def test_short_products_are_stored_in_fours(gpu: Device) -> None:
-    """Plain ones, and pieces of long ones; what does not lie in fours is stored one by one."""
+    """Plain products and pieces of deep products; results that are not in fours are stored element by element."""
     hardware = replace(gpu.profile, software=False, choices={})
 
     def stored(m: int, n: int, k: int) -> bool:

@@ -84,8 +84,10 @@ def test_rows(gpu: Device, dtype: DType, rows: int, length: int, vector: int, te
     with numpy.errstate(all="ignore"):
         wanted = expected(kernel, arrays, values)
     tolerance = 1e-5 if dtype is dtypes.float32 else 2e-2
-    for one, other in zip(got, wanted, strict=True):
-        numpy.testing.assert_allclose(one.astype(float), other.astype(float), rtol=tolerance, atol=tolerance)
+    for array, reference in zip(got, wanted, strict=True):
+        numpy.testing.assert_allclose(
+            array.astype(float), reference.astype(float), rtol=tolerance, atol=tolerance
+        )
 
 
 SHAPES = [(64, 1024), (7, 64), (5, 36), (3, 130), (1000, 40), (4096, 96), (2, 70000), (3, 1023), (6, 20, 44)]
@@ -160,8 +162,8 @@ def test_rows_with_and_without_subgroups(
     spec = codegen.generate(kernel, replace(gpu.profile, software=False, subgroup=size))
     assert ("subgroupShuffleXor" in spec.source) == exchanged
     buffers = [(buffer.dtype, array) for buffer, array in zip(kernel.buffers, arrays, strict=True)]
-    one, two = (dispatch(gpu, spec, buffers, values) for _ in range(2))
-    for first, second, wanted in zip(one, two, expected(kernel, arrays, values), strict=True):
+    runs = [dispatch(gpu, spec, buffers, values) for _ in range(2)]
+    for first, second, wanted in zip(*runs, expected(kernel, arrays, values), strict=True):
         assert first.tobytes() == second.tobytes()
         numpy.testing.assert_allclose(first, wanted, rtol=1e-5, atol=1e-5)
 

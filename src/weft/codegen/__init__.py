@@ -15,16 +15,16 @@ from weft.target import KernelSpec, TargetProfile
 __all__ = ["generate", "shared_bindings"]
 
 
-_READ = re.compile(  # reading is what a binding without a word does
+_READ = re.compile(  # a binding without an access mode is read-only
     r"(@\s*binding\s*\(\s*(\d+)\s*\)[^;]*?var\s*<\s*storage\s*)(?:,\s*read\s*)?>"
 )
 
 
 class Generator(Protocol):
-    """What writes kernels for one target."""
+    """A writer of kernels for one target."""
 
     def generate(self, kernel: Kernel | Library) -> KernelSpec:
-        """The kernel as the target runs it; ``KernelError`` where it cannot be written."""
+        """Return the kernel in the target's language; raise ``KernelError`` where it cannot be written."""
 
 
 def _llvm() -> Callable[[TargetProfile], Generator]:
@@ -40,12 +40,12 @@ def _wgsl() -> Callable[[TargetProfile], Generator]:
 
 
 GENERATORS: dict[str, Callable[[], Callable[[TargetProfile], Generator]]] = {"llvm": _llvm, "wgsl": _wgsl}
-"""By language of the target's capabilities: what gives the generator's class."""
+"""For each language, a function that imports the generator's class and returns it."""
 
 
 @lru_cache(maxsize=512)
 def generate(kernel: Kernel | Library | KernelSpec, profile: TargetProfile) -> KernelSpec:
-    """The kernel written for the target; cached, so that equal kernels are one pipeline.
+    """Write a kernel for the target; equal kernels give the same spec, and so share a pipeline.
 
     Raises ``KernelError`` where the target has no such kernel or the kernel exceeds its limits.
     """
@@ -58,10 +58,10 @@ def generate(kernel: Kernel | Library | KernelSpec, profile: TargetProfile) -> K
 
 
 def shared_bindings(spec: KernelSpec, among: frozenset[int] | None = None) -> KernelSpec:
-    """A WGSL kernel whose inputs are bound ``read_write``, so that their ranges may lie in a buffer that it writes.
+    """Return a WGSL kernel whose inputs are bound ``read_write``, so that they may share a buffer with its outputs.
 
-    ``among``: the positions of these inputs; all of them, where it says nothing. They stay among the inputs. Kernels
-    of other languages are what they were.
+    ``among`` holds the positions of the inputs that change; ``None`` changes all. The order of inputs and outputs
+    stays. A kernel in another language is returned as it is.
     """
     return _shared(spec, among) if spec.language == "wgsl" else spec
 
@@ -74,6 +74,7 @@ def _shared(spec: KernelSpec, among: frozenset[int] | None) -> KernelSpec:
         return f"{found[1]}, read_write>" if int(found[2]) in chosen else found[0]
 
     inputs = tuple(
-        replace(one, access="read_write") if at in chosen else one for at, one in enumerate(spec.inputs)
+        replace(binding, access="read_write") if position in chosen else binding
+        for position, binding in enumerate(spec.inputs)
     )
     return replace(spec, source=_READ.sub(widened, spec.source), inputs=inputs)

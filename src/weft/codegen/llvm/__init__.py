@@ -29,10 +29,10 @@ from weft.target import Binding, KernelSpec, TargetProfile
 __all__ = ["LlvmGenerator", "entry_name"]
 
 GRAIN, LIGHT_GRAIN = 32768, 65536
-"""Elements that are worth a thread of their own, some 20 microseconds of work; and where little is done to each."""
+"""Elements that are worth a thread, some 20 microseconds of work: of most kernels, and of those bound by memory."""
 
 Callee = tuple[str, tuple[str, ...], tuple[Expr, ...], bool]
-"""The function of a part, the buffers and numbers that it is called with, and whether it takes the status word."""
+"""The name of a part's function, the buffers and numbers of its call, and whether it takes the status word."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -51,7 +51,7 @@ done:
 
 
 def entry_name(name: str) -> str:
-    """The symbol of a kernel's entry function."""
+    """Return the symbol of a kernel's entry function."""
     return f"weft.{name}"
 
 
@@ -62,7 +62,7 @@ class LlvmGenerator:
         self.profile = profile
 
     def generate(self, kernel: Kernel | Library) -> KernelSpec:
-        """The kernel as IR; ``KernelError`` where there is no template, or the kernel is not well formed."""
+        """Return the kernel as IR; raise ``KernelError`` for a malformed kernel or a missing template."""
         if isinstance(kernel, Library):
             return find("llvm", kernel.name)(kernel, self.profile)
         _validate(kernel)
@@ -83,7 +83,7 @@ class LlvmGenerator:
 
 
 def _validate(kernel: Kernel) -> None:
-    """Names become part of the IR, so they must be plain; reads come before writes in the buffer order."""
+    """Check names, which become part of the IR, and that read-only buffers come first."""
     names = [kernel.name, *(b.name for b in kernel.buffers), *(p.name for p in kernel.parameters)]
     for name in names:
         if not _IDENTIFIER.match(name):
@@ -99,7 +99,7 @@ def _validate(kernel: Kernel) -> None:
 
 
 def _product(sizes: list[Expr]) -> str:
-    """A product of sizes as a count expression; sizes are constants or parameters."""
+    """Return a product of sizes, which are constants or parameters, as a count expression."""
     constant, names = 1, []
     for size in sizes:
         if size.function == "const":
@@ -112,14 +112,14 @@ def _product(sizes: list[Expr]) -> str:
 
 
 def _sum(counts: list[str]) -> str:
-    """A sum of counts, the constant ones added up."""
+    """Return a sum of counts, with the constants added up."""
     constant = sum(int(count) for count in counts if count.isdecimal())
     rest = [count for count in counts if not count.isdecimal()]
     return _added([*rest, str(constant)] if constant or not rest else rest)
 
 
 def _added(terms: Sequence[str]) -> str:
-    """A sum, in halves where it is long: as it is written, so deep is its tree."""
+    """Return the text of a sum; a long sum is a balanced tree, so that its parsers do not recurse deeply."""
     if len(terms) <= 8:
         return " + ".join(terms)
     half = len(terms) // 2
@@ -167,12 +167,12 @@ def _module(kernel: Kernel) -> str:
 
 
 def _bound(kernel: Kernel) -> dict[Expr, IRValue]:
-    """The values of a kernel's parameters where they have their own names."""
+    """Return the IR values of a kernel's parameters in a part's function."""
     return {variable(p.name, p.dtype): IRValue(f"%p.{p.name}", p.dtype) for p in kernel.parameters}
 
 
 def _formals(kernel: Kernel) -> list[str]:
-    """The arguments of a part's function."""
+    """Return the formal arguments of a part's function."""
     formals = [f"ptr noalias %b.{buffer.name}" for buffer in kernel.buffers]
     formals += [f"{SCALARS[p.dtype]} %p.{p.name}" for p in kernel.parameters]
     formals += ["ptr %status", "i64 %report"] if kernel.reports else []
@@ -180,9 +180,9 @@ def _formals(kernel: Kernel) -> list[str]:
 
 
 def _entry(kernel: Kernel, callees: Sequence[Callee]) -> str:
-    """Gives each part its share of the range, and what it takes of the arguments, which is loaded where it is called.
+    """Return the entry function, which calls each part with its share of the range of work items.
 
-    Values that all parts together take would be alive throughout: they do not fit in registers.
+    Arguments are loaded just before each call: those of all parts together would not fit in registers.
     """
     lines = Lines()
     places = {parameter.name: number for number, parameter in enumerate(kernel.parameters)}
@@ -209,7 +209,7 @@ def _entry(kernel: Kernel, callees: Sequence[Callee]) -> str:
         lines.do(f"br i1 {some}, label %run{at}, label %skip{at}")
         lines.text.append(f"run{at}:")
         actual = [f"ptr {pointer(slots[name])}" for name in names]
-        actual += [f"{SCALARS[one.dtype]} {one.text}" for one in map(number, numbers)]
+        actual += [f"{SCALARS[value.dtype]} {value.text}" for value in map(number, numbers)]
         if reports:
             slot = lines.let(f"getelementptr i64, ptr %parameters, i64 {len(kernel.parameters)}")
             report = lines.let(f"load i64, ptr {slot}, align 8")
@@ -223,7 +223,7 @@ def _entry(kernel: Kernel, callees: Sequence[Callee]) -> str:
 
 
 def _unpacked(lines: Lines, place: int, parameter: Expr) -> IRValue:
-    """A parameter as it comes, in a slot of 8 bytes."""
+    """Load a parameter from its slot of 8 bytes."""
     slot = lines.let(f"getelementptr i64, ptr %parameters, i64 {place}")
     kind = SCALARS[parameter.dtype]
     wide = "double" if parameter.dtype.kind == "float" else "i64"
@@ -234,7 +234,10 @@ def _unpacked(lines: Lines, place: int, parameter: Expr) -> IRValue:
 
 
 def _choice(part: Part, bound: dict[Expr, IRValue], number: int, formals: list[str]) -> str:
-    """The part's function: by the length of its rows, which no thread and no range changes, one of its two forms."""
+    """Return a part's function that calls its form for short or for long rows.
+
+    The length of the rows decides, not the range, so that results do not depend on threads.
+    """
     lines = Lines()
     length = _length(lines, bound, part.reduce_axes)
     short = lines.let(f"icmp sle i64 {length}, {SHORT}")
@@ -249,7 +252,7 @@ def _choice(part: Part, bound: dict[Expr, IRValue], number: int, formals: list[s
 
 
 def _length(lines: Lines, bound: dict[Expr, IRValue], axes: Sequence[Axis]) -> str:
-    """How many points axes have."""
+    """Write the number of points of axes."""
     count = "1"
     for axis in axes:
         size = Emitter(lines, _no_load)

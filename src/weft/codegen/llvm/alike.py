@@ -1,6 +1,6 @@
-"""Parts of a kernel that differ in buffers, sizes and parameters alone, as one function: an optimizer's step.
+"""One function for parts of a kernel that differ only in buffers, sizes and parameters.
 
-A kernel of fifty such parts would otherwise be fifty functions to write, optimise and keep.
+An optimizer's step has a part for each parameter: fifty parts would otherwise be fifty functions to compile.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from weft.target import Parameter
 
 @dataclass(frozen=True)
 class Shared:
-    """A part as a call of a function that other parts may call too.
+    """A part as a call of a function that other parts may share.
 
-    ``kernel`` has that one part, with neutral names and the parameters that the function takes; ``buffers`` and
-    ``numbers`` are what this part calls it with, the numbers constants or parameters of the whole kernel.
+    ``kernel`` has the function's single part, with neutral names, and its parameters. ``buffers`` and ``numbers`` are
+    the arguments of this part's call; numbers are constants or parameters of the whole kernel.
     """
 
     kernel: Kernel
@@ -27,9 +27,10 @@ class Shared:
 
 
 def shared(kernel: Kernel, part: Part) -> Shared | None:
-    """The part as a function of neutral names; ``None`` for parts that fold or check, or are alone in their kernel.
+    """Return the part as a call of a function with neutral names, or ``None``.
 
-    Constant sizes of several axes stay constants, which divisions by them profit from.
+    Parts with reductions or checks, and a kernel's only part, are not shared. Neither are several axes of constant
+    sizes: divisions by constants are faster.
     """
     if len(kernel.parts) == 1 or part.reduce_axes or part.reductions or part.checks or not part.axes:
         return None
@@ -43,13 +44,13 @@ class _Renaming:
         self.kernel, self.part = kernel, part
         self.buffers: dict[str, str] = {}
         self.numbers: list[tuple[Expr, Expr]] = []
-        """What the part is called with, and the variable for it."""
+        """Arguments of the call, each with the function's parameter for it."""
         self.done: dict[Expr, Expr] = {
             axis.variable: variable(f"i0_{at}", INDEX) for at, axis in enumerate(part.axes)
         }
 
     def result(self) -> Shared:
-        # each size is an argument of its own: two that are equal by chance say nothing about other parts
+        # each size has its own parameter: sizes that are equal here may differ in other parts
         sizes = tuple(self._number(axis.size) for axis in self.part.axes)
         axes = tuple(Axis(self.done[a.variable], size) for a, size in zip(self.part.axes, sizes, strict=True))
         stores = tuple(
@@ -63,15 +64,15 @@ class _Renaming:
         )
         known = {buffer.name: buffer for buffer in self.kernel.buffers}
         buffers = tuple(replace(known[given], name=neutral) for given, neutral in self.buffers.items())
-        parameters = tuple(Parameter(str(own.data), own.dtype) for _, own in self.numbers)
+        parameters = tuple(Parameter(str(formal.data), formal.dtype) for _, formal in self.numbers)
         part = replace(self.part, axes=axes, stores=stores)
         made = replace(self.kernel, buffers=buffers, parameters=parameters, parts=(part,))
         return Shared(made, tuple(self.buffers), tuple(given for given, _ in self.numbers))
 
     def _number(self, given: Expr) -> Expr:
-        own = variable(f"n{len(self.numbers)}", given.dtype)
-        self.numbers.append((given, own))
-        return own
+        formal = variable(f"n{len(self.numbers)}", given.dtype)
+        self.numbers.append((given, formal))
+        return formal
 
     def _buffer(self, name: str) -> str:
         return self.buffers.setdefault(name, f"x{len(self.buffers)}")

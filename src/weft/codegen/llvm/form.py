@@ -14,8 +14,7 @@ from weft.expr.llvm_text import IRValue
 from weft.kernels import Axis, Part
 
 TURNS: Final = 4
-"""Rows that are added to a vector of columns in turn, each to its own accumulator: a single accumulator waits for
-each addition."""
+"""Accumulators that take the rows of a narrow matrix in turn: a single one would wait for each addition."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class PartForm:
     along ``inner``, the innermost reduction axis, or along ``outer``, the last axis, or there are none.
     ``gathers``: columns that fill no vector are computed one by one, as their loads are not contiguous.
     ``columns`` are the lanes along ``outer``. ``streams``: the loop is bound by memory. ``past`` describes its
-    store around the cache.
+    non-temporal store.
     """
 
     part: Part
@@ -85,7 +84,7 @@ class PartForm:
 
 
 def part_form(part: Part, memory: Memory) -> PartForm:
-    """Decide how a part is written; ``memory`` knows the element types of its buffers."""
+    """Decide how a part is written; ``memory`` has the element types of its buffers."""
     inner, outer, gathers = lanes_of(part)
     light = len(part.reductions) == 1 and folds_wide(part.reductions)
     streams = inner is None and outer is None and not part.reductions and is_light(part)

@@ -14,7 +14,7 @@ from weft.expr.llvm_text import Lines
 
 @dataclass
 class FunctionWriter(Lines):
-    """The lines of a function, with the block that is being written."""
+    """The lines of a function, and the name of the basic block that is being written."""
 
     allocas: list[str] = field(default_factory=list)
     block: str = "entry"
@@ -25,16 +25,16 @@ class FunctionWriter(Lines):
         self.block = name
 
     def local(self, kind: str) -> str:
-        """The address of a new variable of an IR type."""
+        """Allocate a variable of an IR type and return its address."""
         name = f"%{self.fresh('a')}"
         self.allocas.append(f"  {name} = alloca {kind}")
         return name
 
     @contextmanager
     def loop(self, start: str, stop: str, step: int = 1, hint: str = "") -> Iterator[str]:
-        """The body of ``for (i = start; i < stop; i += step)``; gives the name of the i64 counter.
+        """Write ``for (i = start; i < stop; i += step)`` around what is written in the context.
 
-        ``hint`` is the number of the module's metadata that says how LLVM should vectorise it (``!0``).
+        The context's value is the name of the i64 counter. ``hint`` names the module's loop metadata, such as ``!0``.
         """
         number = self.fresh("")
         head, body, latch, done = (f"{part}{number}" for part in ("loop", "body", "next", "done"))
@@ -54,7 +54,7 @@ class FunctionWriter(Lines):
 
     @contextmanager
     def when(self, condition: str) -> Iterator[None]:
-        """What runs only where the i1 ``condition`` holds."""
+        """Write ``if (condition)``, an i1, around what is written in the context."""
         number = self.fresh("")
         self.do(f"br i1 {condition}, label %then{number}, label %end{number}")
         self.label(f"then{number}")
@@ -63,5 +63,5 @@ class FunctionWriter(Lines):
         self.label(f"end{number}")
 
     def function(self, head: str) -> str:
-        """The whole definition under its head line, ``define void @f(…)``."""
+        """Return the definition under its head line, ``define void @f(…)``."""
         return "\n".join([f"{head} {{", "entry:", *self.allocas, *self.text, "  ret void", "}"])

@@ -1,7 +1,7 @@
-"""Values that wait in an output from one pass over a row to the next, where computing them again would cost more.
+"""Values that one pass over a row stores in an output buffer for a later pass, instead of computing them twice.
 
-Softmax folds ``exp(x - largest)`` and then stores a multiple of it. The fold leaves each exponential where the result
-will be, and the store, which comes last, takes it from there: rows of any length, and no memory of the kernel's own.
+Softmax folds ``exp(x - largest)`` and then stores a multiple of it. The fold stores each exponential at the place of
+its result, and the last pass loads it from there. Rows may have any length, and no scratch memory is needed.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from weft.expr.define import expand
 from weft.kernels import Kernel, Part, Reduction, Store
 
 DEAR: Final = 24
-"""Nodes of a value, functions written out, from which a store and a load take less time than computing it again."""
+"""Nodes of a value, functions expanded, from which a store and a load are faster than computing it again."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """A value that pass number ``group`` computes and leaves where ``store`` will write."""
+    """A value that pass ``group`` computes and stores where ``store`` will write its result."""
 
     value: Expr
     store: Store
@@ -28,12 +28,12 @@ class Held:
 
     @property
     def kept(self) -> Expr:
-        """The value as later passes find it."""
+        """The load by which later passes get the value."""
         return load(self.store.buffer, self.store.index, self.value.dtype)
 
 
 def held(kernel: Kernel, part: Part, groups: Sequence[Sequence[Reduction]]) -> list[Held]:
-    """What each inner store can keep: a value of the buffer's own type, in a buffer that nothing else uses."""
+    """Return a value for each inner store that can hold one: of the buffer's type, in a buffer without other uses."""
     inner = [store for store in part.stores if store.inner]
     if not inner:
         return []
@@ -62,5 +62,5 @@ def held(kernel: Kernel, part: Part, groups: Sequence[Sequence[Reduction]]) -> l
 
 
 def cost(node: Expr) -> int:
-    """Operations that computing a value takes, functions written out."""
-    return sum(1 for each in walk(expand(node)) if each.function not in ("const", "variable"))
+    """Return the number of operations of a value, functions expanded."""
+    return sum(1 for inner in walk(expand(node)) if inner.function not in ("const", "variable"))

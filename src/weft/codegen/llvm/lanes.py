@@ -1,4 +1,4 @@
-"""How a part is vectorised: along which of its axes lanes run, and whether it waits for memory or for arithmetic."""
+"""How a part is vectorised: the axis of its lanes, and whether memory or arithmetic bounds it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from weft.expr.define import is_short
 from weft.kernels import Axis, Part, Reduction
 
 LIGHT: Final = 16
-"""Nodes of an expression, indices included, up to which it is folded ``WIDE``."""
+"""Nodes of an expression, indices included, up to which vectors of ``WIDE`` lanes fold it."""
 
 STREAMED: Final = 32
-"""Nodes of the stored values, functions written out, up to which a loop is bound by memory."""
+"""Nodes of the stored values, functions expanded, up to which a loop is bound by memory."""
 
 
 def lanes_of(part: Part) -> tuple[Axis | None, Axis | None, bool]:
-    """Which axis lanes run along: the innermost reduction axis, or the last axis; and whether they must gather."""
+    """Return the innermost reduction axis or the last axis, as the axis of the lanes, and whether loads must gather."""
     if any(check.inner for check in part.checks):
         return None, None, False
     last = part.axes[-1] if part.axes and not part.checks else None
@@ -36,23 +36,23 @@ def lanes_of(part: Part) -> tuple[Axis | None, Axis | None, bool]:
 
 
 def is_light(part: Part) -> bool:
-    """Whether a part waits for memory rather than for arithmetic."""
+    """Return whether a part is bound by memory, not by arithmetic."""
     values = [*(store.value for store in part.stores), *(fold.value for fold in part.reductions)]
     return is_short(values, STREAMED)
 
 
 def folds_wide(folds: Sequence[Reduction]) -> bool:
-    """Whether so little is folded that four vectors of it fit in a processor's registers."""
+    """Return whether four vectors of the folds' values fit in a processor's registers."""
     extremes = any(fold.combine in ("argmax", "argmin") for fold in folds)
     return not extremes and len(folds) == 1 and len(list(walk(folds[0].value))) <= LIGHT
 
 
 def _loads(values: Iterable[Expr]) -> list[Expr]:
-    """The indices of all loads."""
+    """Return the indices of all loads."""
     return [node.args[0] for value in values for node in walk(value) if node.function == "load"]
 
 
 def _contiguous(indices: Sequence[Expr], axis: Axis) -> bool:
-    """Whether every index moves by 0 or 1 with an axis, and some by 1."""
+    """Return whether every index has stride 0 or 1 along an axis, and some index stride 1."""
     moves = [stride(index, axis.variable) for index in indices]
     return 1 in moves and None not in moves

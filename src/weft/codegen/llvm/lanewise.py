@@ -23,9 +23,9 @@ class Lanewise:
         self.vector = vector_type(number, LANES)
 
     def times(self, matrix: Sequence[Row], values: Sequence[str]) -> list[str]:
-        """The product of a constant matrix and a column of vectors.
+        """Return the product of a constant matrix and a column of vectors.
 
-        Rows, or columns, that differ in signs alone are computed as the sum and the difference of two halves.
+        Two rows, or columns, that differ only in signs share a sum: they are its sum and difference with the rest.
         """
         rows: list[str] = [""] * len(matrix)
         for first, second in _opposite(matrix):
@@ -34,7 +34,7 @@ class Lanewise:
             even, odd = self.sum_of(same, values), self.sum_of(other, values)
             rows[first], rows[second] = self._binary("fadd", even, odd), self._binary("fsub", even, odd)
         if any(rows):
-            return [row or self.sum_of(own, values) for row, own in zip(rows, matrix, strict=True)]
+            return [row or self.sum_of(weights, values) for row, weights in zip(rows, matrix, strict=True)]
         columns = list(zip(*matrix, strict=True))
         pairs = _opposite(columns)
         values = list(values)
@@ -50,15 +50,17 @@ class Lanewise:
         return [self.sum_of(row, values) for row in given]
 
     def both_ways(self, matrix: Sequence[Row], values: Sequence[Sequence[str]]) -> list[list[str]]:
-        """``matrix values matrix^T`` of a square of vectors."""
+        """Return ``matrix values matrix^T`` of a square of vectors."""
         along = [self.times(matrix, row) for row in values]
         down = [self.times(matrix, column) for column in zip(*along, strict=True)]
         return [list(row) for row in zip(*down, strict=True)]
 
     def sum_of(self, weights: Row, values: Sequence[str]) -> str:
-        """The sum of vectors times constants."""
+        """Return the sum of vectors times constants."""
         terms = [(weight, value) for weight, value in zip(weights, values, strict=True) if weight]
-        terms.sort(key=lambda term: term[0] != 1)  # one that is taken as it is begins, where there is such
+        terms.sort(
+            key=lambda term: term[0] != 1
+        )  # a vector with weight 1 is the first term, without a product
         total = ""
         for weight, value in terms:
             if not total:
@@ -73,14 +75,14 @@ class Lanewise:
         return total or "zeroinitializer"
 
     def constant(self, value: Fraction) -> str:
-        """A vector of one number, rounded to the type."""
+        """Return a vector with one number, rounded to the type, in all lanes."""
         number = float(value)
         if self.number == "float":
             (number,) = struct.unpack("f", struct.pack("f", number))
         return f"splat ({self.number} 0x{struct.unpack('Q', struct.pack('d', number))[0]:016X})"
 
     def transposed(self, values: Sequence[str]) -> list[str]:
-        """Lane i of vector j as lane j of vector i, of ``LANES`` vectors."""
+        """Transpose ``LANES`` vectors: lane i of vector j becomes lane j of vector i."""
         found = list(values)
         distance = 1
         while distance < LANES:
@@ -97,7 +99,7 @@ class Lanewise:
         return found
 
     def taken(self, values: Sequence[str], places: Sequence[int]) -> str:
-        """A vector of the elements at ``places``, one a lane, of vectors seen as one run."""
+        """Return a vector of the elements at ``places`` of the concatenated vectors, an element for each lane."""
         total = "poison"
         for number, value in enumerate(values):
             own = {
@@ -120,7 +122,7 @@ class Lanewise:
 
 
 def _opposite(rows: Sequence[Row]) -> list[tuple[int, int]]:
-    """Pairs of rows that differ, and in signs alone."""
+    """Return pairs of rows that differ, and only in signs."""
     found: list[tuple[int, int]] = []
     free = list(range(len(rows)))
     while free:

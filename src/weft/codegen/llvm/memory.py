@@ -25,7 +25,7 @@ LANES: Final = 16
 """Elements handled at once where a kernel is vectorised here: fixed, so that no result depends on the machine."""
 
 WIDE: Final = 64
-"""Columns folded at once where little is computed: whole runs of memory are read from each row."""
+"""Lanes of light folds: long contiguous runs are read from each row."""
 
 ELEMENTS: Final[Mapping[DType, str]] = {
     dtypes.float64: "double", dtypes.float32: "float", dtypes.float16: "i16", dtypes.bfloat16: "i16",
@@ -35,7 +35,7 @@ ELEMENTS: Final[Mapping[DType, str]] = {
 """The IR type of an element in memory."""
 
 AROUND: Final = "!4"
-"""The module's metadata for stores around the cache."""
+"""The module's metadata for non-temporal stores."""
 
 BASE: Final = variable("lane base", INDEX)
 """The value of the lane axis in lane 0."""
@@ -46,7 +46,7 @@ class Lane:
     """The axis that is vectorised, which lanes are real (``None``: all), and how many there are.
 
     ``varying`` are variables other than the axis whose value differs from lane to lane: reductions along lanes.
-    ``around``: whole vectors, which are aligned then, are stored around the cache.
+    ``around``: stores of whole vectors, which are aligned, are non-temporal.
     """
 
     axis: Expr
@@ -57,12 +57,12 @@ class Lane:
 
 
 def depends(index: Expr, axis: Expr) -> bool:
-    """Whether a variable occurs in an expression."""
+    """Return whether a variable occurs in an expression."""
     return any(node is axis for node in walk(index))
 
 
 def stride(index: Expr, axis: Expr) -> int | None:
-    """How ``index`` moves when ``axis`` does: 0, 1, or ``None`` for anything else."""
+    """Return the stride of ``index`` along ``axis`` if it is 0 or 1, else ``None``."""
     if index is axis:
         return 1
     if not depends(index, axis):
@@ -76,7 +76,7 @@ def stride(index: Expr, axis: Expr) -> int | None:
 
 
 class Memory:
-    """The buffers of a kernel, as the emitter's loads and the parts' stores see them."""
+    """Writes loads and stores of a kernel's buffers, of scalars or of lanes."""
 
     def __init__(self, buffers: Mapping[str, DType]) -> None:
         self._buffers = buffers
@@ -84,7 +84,7 @@ class Memory:
 
     @contextmanager
     def vectorised(self, emitter: Emitter, base: str, lane: Lane) -> Iterator[None]:
-        """A scope in which the lanes' axis stands for their ``count`` values from ``base`` on."""
+        """Open a scope in which the lanes' axis has ``count`` values from ``base`` on."""
         outer, self._lane = self._lane, lane
         with emitter.scope():
             start = IRValue(base, INDEX)
@@ -99,7 +99,7 @@ class Memory:
         self._lane = outer
 
     def load(self, emitter: Emitter, node: Expr) -> IRValue:
-        """The element that a load node names, in the node's type; 0 where its predicate, if any, is false."""
+        """Load the element of a load node, in the node's type; 0 where its predicate, if any, is false."""
         dtype, (index, *predicate) = self._dtype(node.data), node.args
         kind, lane = ELEMENTS[dtype], self._lane
         if lane is not None and predicate:
@@ -140,7 +140,7 @@ class Memory:
             lines.do(f"{call}({whole} {text}, ptr {where}, i32 {size}, {mask})")
 
     def itemsize(self, buffer: str) -> int:
-        """The bytes of an element of a buffer."""
+        """Return the bytes of an element of a buffer."""
         return self._dtype(buffer).itemsize
 
     def _dtype(self, buffer: str) -> DType:
@@ -177,14 +177,14 @@ class Memory:
 
 
 def _moves(index: Expr, lane: Lane) -> int | None:
-    """How an index moves from lane to lane."""
+    """Return the stride of an index from lane to lane, or ``None``."""
     if lane.varying and any(node in lane.varying for node in walk(index)):
         return None
     return stride(index, lane.axis)
 
 
 def _predicated(emitter: Emitter, lane: Lane, predicate: IRValue) -> Lane:
-    """The lanes in which the predicate holds too."""
+    """Return the lanes with the predicate added to their mask."""
     wanted = emitter.splat(predicate, lane.count)
     if lane.mask is None:
         return replace(lane, mask=wanted)

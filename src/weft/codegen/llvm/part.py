@@ -31,7 +31,7 @@ class PartWriter(PointWriter):
         return self.form.attributes
 
     def text(self, head: str) -> str:
-        """The function under its head; it has i64 arguments ``%lo`` and ``%hi``, with ``%lo < %hi``."""
+        """Return the function under its head, which has i64 arguments ``%lo < %hi``."""
         axes = self.form.part.axes
         if len(axes) > 1:
             self._rows(axes[:-1], axes[-1])
@@ -42,7 +42,7 @@ class PartWriter(PointWriter):
         return self.lines.function(head)
 
     def _rows(self, rows: Sequence[Axis], column: Axis) -> None:
-        """The rows that the range of points touches, the first and the last perhaps in part."""
+        """Write the rows of the range of points; the first and the last row may be incomplete."""
         lines = self.lines
         size = self.emitter.value(column.size).text
         first, last = lines.let(f"udiv i64 %lo, {size}"), lines.let("sub i64 %hi, 1")
@@ -88,7 +88,7 @@ class PartWriter(PointWriter):
             flat = quotient
 
     def _columns(self, axis: Axis, start: str, stop: str) -> None:
-        """The points from ``start`` to ``stop`` of a row."""
+        """Write the points from ``start`` to ``stop`` of a row."""
         form = self.form
         if form.outer is None:
             self._points(axis, start, stop)
@@ -102,12 +102,12 @@ class PartWriter(PointWriter):
             self.across(axis.variable, start, stop, LANES, self._neighbours(LANES))
 
     def _neighbours(self, lanes: int, turns: int = 1) -> Body:
-        """What a vectorised loop does to ``lanes`` neighbouring points."""
+        """Return the body of a vectorised loop over ``lanes`` neighbouring points."""
         form = self.form.neighbours(lanes, turns)
         return lambda span: self.point(form)
 
     def _narrow_or_rest(self, axis: Axis, start: str, stop: str) -> None:
-        """Columns that fill no wide vector: all of a narrow matrix, whose rows are added in turns, or the last ones.
+        """Write the columns that fill no wide vector: all of a narrow matrix, with its rows in turn, or the last ones.
 
         The width of the whole matrix decides, not the range's, so that no sum depends on how ranges are cut.
         """
@@ -118,7 +118,7 @@ class PartWriter(PointWriter):
                 self.across(axis.variable, start, stop, LANES, self._neighbours(LANES, turns))
 
     def _points(self, axis: Axis, start: str, stop: str) -> None:
-        """Points one by one, in loops that LLVM may vectorise."""
+        """Write points one by one, in loops that LLVM may vectorise."""
         form = self.form.point
         if self.form.past is not None:
             start = self._past_the_cache(axis, start, stop, self.form.past)
@@ -134,7 +134,7 @@ class PartWriter(PointWriter):
             self.point(form)
 
     def _blocks(self, axis: Axis, start: str, stop: str, condition: Expr, shorter: Part) -> None:
-        """Blocks of an axis: by the shorter part where the condition holds in a whole block, else by the part."""
+        """Write blocks of an axis, by the shorter part where the condition holds in all of a block."""
         lines = self.lines
         holds = lines.local("i1")
         with self.loop(start, stop, SHORTCUT_BLOCK) as first:
@@ -153,7 +153,7 @@ class PartWriter(PointWriter):
                     self._one_by_one(axis, first, end, PointForm(part, None))
 
     def _past_the_cache(self, axis: Axis, start: str, stop: str, stream: Stream) -> str:
-        """Non-temporal stores where all that is read and written exceeds the cache; gives where they end.
+        """Write non-temporal stores if what is read and written exceeds the cache; return the first value after them.
 
         A line that is stored whole need not be read first, but later reads do not find it in the cache.
         """

@@ -1,4 +1,4 @@
-"""What happens at a point of a part: its reductions over loops, its checks, its stores."""
+"""Writes the points of a part: loops over reductions, checks, stores."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ class PointWriter:
 
     @contextmanager
     def loop(self, start: str, stop: str, step: int = 1, hint: str = "") -> Iterator[str]:
-        """A loop whose body's values are not visible after it."""
+        """Write a loop whose body's values are not visible after it."""
         with self.lines.loop(start, stop, step, hint) as index, self.emitter.scope():
             yield index
 
     def whole(
         self, axis: Expr, start: str, stop: str, width: int, body: Body, around: bool = False
     ) -> tuple[str, str]:
-        """``body`` for whole vectors of an axis; gives how many values are left, and where they begin.
+        """Write ``body`` for whole vectors of an axis; return how many values are left, and the first of them.
 
-        ``around``: its stores, which are aligned, go around the cache.
+        ``around``: its stores, which are aligned, are non-temporal.
         """
         lines = self.lines
         count = lines.let(f"sub i64 {stop}, {start}")
@@ -58,7 +58,7 @@ class PointWriter:
         return lines.let(f"sub i64 {count}, {whole}"), full
 
     def across(self, axis: Expr, start: str, stop: str, width: int, body: Body) -> None:
-        """``body`` for all values of an axis, ``width`` at a time; the last vector has a mask."""
+        """Write ``body`` for all values of an axis, ``width`` at a time; the last vector has a mask."""
         lines = self.lines
         rest, full = self.whole(axis, start, stop, width, body)
         some = lines.let(f"icmp ne i64 {rest}, 0")
@@ -80,7 +80,7 @@ class PointWriter:
     # A point.
 
     def point(self, form: PointForm) -> None:
-        """Reductions, checks and stores of the point, or points in lanes, that the axes stand for."""
+        """Write reductions, checks and stores of the point, or of the points in lanes, at the axes' values."""
         part = form.part
         groups = passes(part.reductions)
         waiting = held(self.kernel, part, groups)
@@ -101,7 +101,7 @@ class PointWriter:
     def at_reduction_points(
         self, form: PointForm, checks: Sequence[Check], stores: Sequence[Store], waiting: Sequence[Held]
     ) -> None:
-        """Checks and stores at all points of the reduction axes."""
+        """Write checks and stores at all points of the reduction axes."""
 
         def body(span: Span) -> None:
             self._take(waiting)
@@ -110,7 +110,7 @@ class PointWriter:
         self._nest(form, Pass(), form.part.reduce_axes, body)
 
     def effects(self, checks: Sequence[Check], stores: Sequence[Store]) -> None:
-        """Checks, then stores."""
+        """Write checks, then stores."""
         for check in checks:
             self.check(check)
         values = [self.emitter.value(store.value) for store in stores]  # all, before anything is overwritten
@@ -126,7 +126,7 @@ class PointWriter:
             self.lines.do(f"call void @weft.report(ptr %status, i64 %report, i64 {value.text})")
 
     def _take(self, waiting: Iterable[Held]) -> None:
-        """Values that earlier passes left at this point are loaded, not computed."""
+        """Load the values that earlier passes stored at this point, instead of computing them."""
         for each in waiting:
             self.emitter.bind(each.value, self.emitter.value(each.kept))
 
@@ -142,7 +142,7 @@ class PointWriter:
     def fold(
         self, form: PointForm, number: int, group: Sequence[Reduction], waiting: Sequence[Held]
     ) -> list[Accumulator]:
-        """Fold a group over the reduction axes; gives an accumulator of each reduction, its lanes not yet joined."""
+        """Fold a group over the reduction axes; return an accumulator of each reduction, its lanes not yet joined."""
         joined = form.along is not None
         gathered = Pass.make(
             self.lines,
@@ -225,7 +225,7 @@ class PointWriter:
 
 
 def row_checks(part: Part, column: Axis) -> list[Check]:
-    """The checks that hold for a whole row: made once, and no obstacle to vectorising it."""
+    """Return the checks that do not depend on the column: made once for a row, which can then be vectorised."""
     if part.reductions:
         return []
     return [

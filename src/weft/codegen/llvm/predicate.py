@@ -1,7 +1,7 @@
-"""Loads that only some lanes want: ``where(valid, b[where(valid, i, 0)], other)`` becomes a masked load of ``b[i]``.
+"""Loads that only some lanes need: ``where(valid, b[where(valid, i, 0)], other)`` becomes a masked load of ``b[i]``.
 
-Padding is written that way, so that every load stays in bounds. In lanes the safe index would make a gather of what
-is one masked access. A load node with a second argument, its predicate, exists only between here and ``memory``.
+Padding is written that way, so that every load stays in bounds. In lanes the safe index would turn one masked load
+into a gather. Load nodes with a second argument, their predicate, exist only between this module and ``memory``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from weft.kernels import Part
 
 
 def predicated(part: Part, points: bool) -> Part:
-    """The part for lanes, with predicates in all that runs in them: folds and inner stores, and ``points`` too."""
+    """Return the part with predicates for what runs in lanes: folds, inner stores and, with ``points``, all stores."""
     return replace(
         part,
         reductions=tuple(replace(each, value=_masked(each.value)) for each in part.reductions),
@@ -37,7 +37,7 @@ def _predicated_load(node: Expr, args: tuple[Expr, ...]) -> Expr:
 
 
 def _same_choice(node: Expr) -> bool:
-    """Whether a ``where`` keeps a load exactly where the load's index is the one that is meant."""
+    """Return whether a ``where`` keeps a load under the same condition as the load's index keeps its true value."""
     condition, load, _ = node.args
     if load.function != "load":
         return False

@@ -19,7 +19,7 @@ from weft.expr.node import INDEX
 from weft.kernels import Reduction
 
 BLOCK: Final = 256
-"""Steps of an inner loop whose sum is finished before it joins the total: keeps rounding errors of long sums small."""
+"""Steps of an inner loop whose sum is added to the total as a block: this bounds rounding errors of long sums."""
 
 _COMBINE: Final[Mapping[str, str]] = {
     "sum": "x + y", "prod": "x * y", "max": "maximum(y, x)", "largest": "larger(y, x)",
@@ -27,7 +27,7 @@ _COMBINE: Final[Mapping[str, str]] = {
 }  # fmt: skip
 _NO_POSITION: Final = 2**63 - 1
 
-# Whether candidate (y at q) goes before (x at p): it is more extreme, or the first NaN, or equal and earlier.
+# Whether candidate (y at q) replaces (x at p): it is more extreme, or the first NaN, or equal and earlier.
 _BEFORE: Final = (
     "new = (y {sign} x) | ((y != y) & (x == x))\n"
     "same = (y == x) | ((y != y) & (x != x))\n"
@@ -38,7 +38,7 @@ _EXTREME: Final[Mapping[str, str]] = {"argmax": _BEFORE.format(sign=">"), "argmi
 
 @dataclass(frozen=True)
 class Accumulator:
-    """The variables in which one reduction is gathered; two of them (value, position) for argmax and argmin."""
+    """The variables of one reduction: a value, and for argmax and argmin also its position."""
 
     reduction: Reduction
     lanes: int
@@ -46,7 +46,7 @@ class Accumulator:
 
     @classmethod
     def make(cls, writer: FunctionWriter, reduction: Reduction, lanes: int) -> Accumulator:
-        """An accumulator that holds nothing yet."""
+        """Allocate an accumulator, without a value yet."""
         types = [reduction.value.dtype]
         if reduction.combine in _EXTREME:
             types.append(INDEX)
@@ -62,7 +62,7 @@ class Accumulator:
         ])  # fmt: skip
 
     def read(self, emitter: Emitter) -> list[IRValue]:
-        """What has been gathered."""
+        """Return the accumulated values."""
         empty = [IRValue("", dtype, self.lanes) for _, dtype in self.parts]
         return [
             IRValue(emitter.lines.let(f"load {value.type}, ptr {address}"), value.dtype, self.lanes)
@@ -70,7 +70,7 @@ class Accumulator:
         ]
 
     def write(self, emitter: Emitter, values: Sequence[IRValue]) -> None:
-        """Replace what has been gathered."""
+        """Replace the accumulated values."""
         for (address, _), value in zip(self.parts, values, strict=True):
             emitter.lines.do(f"store {value.type} {value.text}, ptr {address}")
 
@@ -85,7 +85,7 @@ class Accumulator:
         self.write(emitter, new)
 
     def narrowed(self, emitter: Emitter, lanes: int) -> list[IRValue]:
-        """What has been gathered, halves joined until it has so many lanes."""
+        """Return the accumulated values, with halves combined until ``lanes`` are left."""
         values = self.read(emitter)
         while values[0].lanes > lanes:
             halves = [_halves(emitter, value) for value in values]
@@ -95,7 +95,7 @@ class Accumulator:
         return values
 
     def result(self, emitter: Emitter, joined: bool) -> IRValue:
-        """The reduction's value; ``joined``: of all lanes together, else of each lane."""
+        """Return the reduction's value: of all lanes combined if ``joined``, else of each lane."""
         values = self.narrowed(emitter, 1 if joined else self.lanes)
         if len(values) == 1:
             return values[0]
@@ -107,7 +107,7 @@ class Accumulator:
 
 
 def combine(emitter: Emitter, name: str, old: Sequence[IRValue], new: Sequence[IRValue]) -> list[IRValue]:
-    """Two partial results as one."""
+    """Combine two partial results."""
     if name in _COMBINE:
         return [emitter.apply(_COMBINE[name], {"x": old[0], "y": new[0]})]
     before = emitter.apply(_EXTREME[name], {"x": old[0], "p": old[1], "y": new[0], "q": new[1]})
@@ -115,7 +115,7 @@ def combine(emitter: Emitter, name: str, old: Sequence[IRValue], new: Sequence[I
 
 
 def _halves(emitter: Emitter, value: IRValue) -> tuple[IRValue, IRValue]:
-    """The lower and the upper lanes of a vector."""
+    """Return the lower and the upper lanes of a vector."""
     half = value.lanes // 2
     if half == 1:
         return emitter.lane(value, 0), emitter.lane(value, 1)
@@ -131,9 +131,9 @@ def _halves(emitter: Emitter, value: IRValue) -> tuple[IRValue, IRValue]:
 class Pass:
     """The accumulators of the reductions that share one pass over the reduction axes.
 
-    ``folds`` and ``wide`` hold for each reduction its total and what gathers a block: the total itself where the
-    order of a fold is no matter. ``wide`` ones, where there are any, take whole runs of a row: one vector would wait
-    for each addition. ``later`` are the blocks of the second and further turns.
+    ``folds`` and ``wide`` hold the total of each reduction and the accumulator of its current block; both are the
+    same where the order of the fold does not matter. ``wide`` accumulators take whole runs of a row, since a single
+    vector would wait for each addition. ``later`` are the block accumulators of the second and further turns.
     """
 
     folds: tuple[tuple[Accumulator, Accumulator], ...] = ()
@@ -150,7 +150,7 @@ class Pass:
         turns: int,
         wide: int,
     ) -> Pass:
-        """Accumulators of ``lanes`` values for each turn, and of ``wide`` values unless it is 0."""
+        """Allocate accumulators of ``lanes`` values for each turn, and of ``wide`` values unless ``wide`` is 0."""
 
         def pairs(lanes: int) -> tuple[tuple[Accumulator, Accumulator], ...]:
             made = []
@@ -170,7 +170,7 @@ class Pass:
 
     @property
     def in_blocks(self) -> bool:
-        """Whether the order of a fold shows, so that long folds are done in blocks."""
+        """Whether a fold rounds, so that long folds are done in blocks."""
         return any(rounds(total.reduction) for total, _ in self.folds)
 
     @property
@@ -179,13 +179,13 @@ class Pass:
         return 1 + len(self.later)
 
     def blocks(self, width: int, turn: int) -> Sequence[Accumulator]:
-        """The accumulators that take ``width`` values in a turn."""
+        """Return the accumulators that take ``width`` values in a turn."""
         if turn:
             return self.later[turn - 1]
         return [block for _, block in (self.wide if width > LANES else self.folds)]
 
     def begin(self, emitter: Emitter) -> None:
-        """Empty the blocks."""
+        """Reset the blocks."""
         for total, block in (*self.folds, *self.wide):
             if block is not total:
                 block.reset(emitter)
@@ -201,7 +201,7 @@ class Pass:
                 total.take(emitter, block.read(emitter))
 
     def totals(self, emitter: Emitter) -> list[Accumulator]:
-        """The totals, with what the wide ones hold."""
+        """Add the wide totals to the others, and return these."""
         for (total, _), (wide, _) in zip(self.folds, self.wide, strict=False):
             total.take(emitter, wide.narrowed(emitter, total.lanes))
         return [total for total, _ in self.folds]

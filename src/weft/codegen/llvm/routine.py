@@ -1,6 +1,6 @@
-"""``Routine``: a library kernel on the ``cpu`` in the making, whose sizes are expressions in text.
+"""``Routine`` writes a library kernel of the ``cpu``; sizes are given as expressions in text.
 
-It unpacks buffers and parameters, gives names to sizes, and writes loops, addresses and calls of the BLAS.
+It unpacks buffers and parameters, names sizes, and writes loops, addresses and calls of the BLAS.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from weft.expr.llvm_text import SCALARS, IRValue, vector_type
 from weft.expr.node import INDEX
 
 GEMM = {dtypes.float32: "weft.sgemm", dtypes.float64: "weft.dgemm"}
-"""The BLAS's product for each type that it takes."""
+"""The BLAS function of a matrix product, by type."""
 PLAIN, TRANSPOSED = 111, 112
-"""The BLAS's names for how a matrix is read."""
+"""The constants of the BLAS for a matrix as it is and for its transpose."""
 _ROWS = 101
 
 
@@ -41,7 +41,10 @@ class Routine:
             self.values[parameter] = IRValue(self.lines.let(f"load i64, ptr {slot}, align 8"), INDEX)
 
     def finished(self, blas: bool = True, multiplies: bool = True) -> str:
-        """The kernel's IR; without a BLAS products are plain loops. One that ``multiplies`` no matrices has neither."""
+        """Return the kernel's IR.
+
+        Without ``blas`` matrix products are plain loops; without ``multiplies`` the kernel has no matrix products.
+        """
         head = f"define void @weft.{self.name}(ptr %buffers, ptr %parameters, i64 %lo, i64 %hi) nounwind"
         number = self.number
         types = f"i32, i32, i32, i64, i64, i64, {number}, ptr, i64, ptr, i64, {number}, ptr, i64"
@@ -51,21 +54,21 @@ class Routine:
         return "\n\n".join([self.lines.function(head), *products, *sorted(self.lines.declarations)]) + "\n"
 
     def at(self, text: str) -> str:
-        """The value of an integer expression."""
+        """Return the value of an integer expression."""
         return text if text.isdecimal() else self.emitter.apply(text, self.values).text
 
     def names(self, **texts: str) -> None:
-        """Give names to values of expressions."""
+        """Name the values of expressions."""
         for name, text in texts.items():
             self.values[name] = IRValue(self.at(text), INDEX)
 
     def element(self, base: str, index: str) -> str:
-        """The address of an element."""
+        """Return the address of an element."""
         return self.lines.let(f"getelementptr {self.number}, ptr {base}, i64 {self.at(index)}")
 
     @contextmanager
     def loop(self, stop: str, name: str, start: str = "0", step: int = 1) -> Iterator[None]:
-        """``for name in range(start, stop, step)`` over expressions; names given within end with it."""
+        """Write ``for name in range(start, stop, step)`` over expressions; names given inside end with the loop."""
         with self.lines.loop(self.at(start), self.at(stop), step) as index, self.emitter.scope():
             before, self.values = self.values, {**self.values, name: IRValue(index, INDEX)}
             yield
@@ -75,7 +78,7 @@ class Routine:
         self, m: str, n: str, k: str, a: tuple[str, str, int], b: tuple[str, str, int], beta: float | str,
         c: tuple[str, str], alpha: float | str = 1.0,
     ) -> None:  # fmt: skip
-        """``c = alpha a b + beta c`` over matrices as (address, distance of rows, how it is read)."""
+        """Write ``c = alpha a b + beta c``; matrices are (address, row stride, ``PLAIN`` or ``TRANSPOSED``)."""
         sizes = ", ".join(f"i64 {self.at(size)}" for size in (m, n, k))
         number = self.number
         self.lines.do(
@@ -84,12 +87,12 @@ class Routine:
         )
 
     def clear(self, first: str, count: str) -> None:
-        """Zeros to so many elements."""
+        """Write zeros to ``count`` elements from ``first`` on."""
         with self.loop(count, "i"):
             self.lines.do(f"store {self.number} 0.0, ptr {self.element(first, 'i')}")
 
     def lanes(self, first: str, count: str) -> str:
-        """The mask of the lanes whose number, ``first`` and the next ones, is not negative and below ``count``."""
+        """Return the mask of the lanes, numbered from ``first`` on, whose number is at least 0 and below ``count``."""
         numbers = vector_type("i32", LANES)
         steps = ", ".join(f"i32 {lane}" for lane in range(LANES))
         first, count = (

@@ -1,9 +1,9 @@
-"""Short rows, sixteen at a time: a pass goes over all of them before the next begins, and their results are one vector.
+"""Short rows, sixteen at a time: each pass goes over all sixteen rows before the next pass begins.
 
-One row by itself waits: for the lanes of its largest value to be joined, then for an exponential, for the lanes of
-the sum, for a logarithm. Sixteen rows fill those gaps for each other; their lanes are joined in one tree of shuffles,
-and what follows from a row's results alone is computed for all sixteen in the lanes of one vector. Each row's sum is
-the same tree as by itself. Which of the two forms runs depends on the length of the rows alone.
+A single row is bound by latency: of joining the lanes of its maximum, of an exponential, of joining the lanes of the
+sum, of a logarithm. Sixteen rows hide it. Their lanes are joined in one tree of shuffles, and values that depend only
+on a row's results are computed for all sixteen rows in the lanes of one vector. Each row's sum is the same tree as for
+a single row. The length of the rows alone decides which form runs.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from weft.expr.node import INDEX
 from weft.kernels import Axis, Part, Reduction
 
 SHORT: Final = 256
-"""Elements of a row up to which sixteen stay in the first cache from one pass to the next."""
+"""Elements of a row up to which sixteen rows stay in the L1 cache from one pass to the next."""
 
 _FOLDS: Final = ("sum", "prod", "max", "min")
 _DEAR: Final = 2
-"""Operations on a row's results that are worth keeping for it."""
+"""Operations on a row's results from which their value is stored for the row."""
 
 
 def suits(part: Part) -> bool:
-    """Whether rows of a part are folded in lanes, by folds whose lanes can be joined for many rows at once."""
+    """Return whether lanes fold the rows of a part, by folds whose lanes can be joined for many rows at once."""
     return bool(part.axes and part.reductions and not part.checks and lanes_of(part)[0] is not None) and all(
         fold.combine in _FOLDS and fold.value.dtype.kind != "bool" for fold in part.reductions
     )
@@ -44,7 +44,7 @@ class RowsWriter(PartWriter):
 
     @property
     def attributes(self) -> str:
-        """Vectors as wide as they are: little is read that is not in cache."""
+        """The function's attributes: none, as rows come from the cache and wide vectors are faster."""
         return ""
 
     def _columns(self, axis: Axis, start: str, stop: str) -> None:
@@ -52,7 +52,7 @@ class RowsWriter(PartWriter):
             self._together(axis, base, stop)
 
     def _together(self, axis: Axis, base: str, stop: str) -> None:
-        """The rows ``base`` to ``base + LANES``, as far as there are such."""
+        """Write the rows from ``base`` to ``base + LANES``, but only below ``stop``."""
         lines, emitter = self.lines, self.emitter
         rest = lines.let(f"sub i64 {stop}, {base}")
         count = lines.let(f"call i64 @llvm.smin.i64(i64 {rest}, i64 {LANES})")
@@ -60,7 +60,7 @@ class RowsWriter(PartWriter):
         limit = emitter.splat(IRValue(count, INDEX), LANES)
         real = lines.let(f"icmp slt {limit.type} <{steps}>, {limit.text}")
         mask = IRValue(real, dtypes.bool_, LANES)
-        # results, and what follows from them: addresses of LANES values, one a row
+        # results and values that depend on them alone: addresses of LANES values, a value for each row
         kept: dict[Expr, str] = {}
         form = self.form.point
         groups = passes(form.part.reductions)
@@ -86,7 +86,7 @@ class RowsWriter(PartWriter):
 
     @contextmanager
     def _each_row(self, axis: Axis, base: str, count: str, kept: dict[Expr, str]) -> Iterator[str]:
-        """A loop over the rows in which everything kept is that row's."""
+        """Loop over the rows, with the kept values of the row bound."""
         with self.loop("0", count) as row:
             position = self.lines.let(f"add nuw nsw i64 {base}, {row}")
             self.emitter.bind(axis.variable, IRValue(position, INDEX))
@@ -98,7 +98,7 @@ class RowsWriter(PartWriter):
 
     @contextmanager
     def _in_lanes(self, axis: Axis, base: str, mask: IRValue, kept: dict[Expr, str]) -> Iterator[None]:
-        """A block in which the rows are the lanes of vectors."""
+        """Open a scope in which the rows are the lanes of vectors."""
         lane = Lane(axis.variable, mask, LANES, varying=frozenset(kept))
         with self.memory.vectorised(self.emitter, base, lane):
             for node, address in kept.items():
@@ -111,14 +111,14 @@ class RowsWriter(PartWriter):
     def _follow(
         self, axis: Axis, base: str, mask: IRValue, kept: dict[Expr, str], roots: Sequence[Expr]
     ) -> None:
-        """Keep what the next pass computes from a row's results alone, computed for all rows at once."""
+        """Compute for all rows at once, and keep, what the next pass needs and depends only on a row's results."""
         wanted = [node for node in self._of_rows(roots) if node not in kept]
         with self._in_lanes(axis, base, mask, kept):
             for node in wanted:
                 self._keep(kept, node, self.emitter.splat(self.emitter.value(node), LANES))
 
     def _of_rows(self, roots: Sequence[Expr]) -> list[Expr]:
-        """The largest parts of expressions that differ from row to row, but not along a row."""
+        """Return the largest subexpressions that depend on a row's results but do not vary along the row."""
         along = {each.variable for each in self.form.part.reduce_axes}
         results = {fold.result for fold in self.form.part.reductions}
         fixed: dict[Expr, bool] = {}
@@ -139,7 +139,7 @@ class RowsWriter(PartWriter):
         kept[node] = address
 
     def _joined(self, fold: Reduction, place: str) -> IRValue:
-        """The rows' results from the lanes of each: halves are combined as of one row, of two vectors at once."""
+        """Return a vector of the rows' results: halves of lanes are combined as for one row, two rows at a time."""
         kind, dtype = _vector(fold), fold.value.dtype
         vectors = [
             IRValue(self.lines.let(f"load {kind}, ptr {address}"), dtype, LANES)
@@ -158,7 +158,7 @@ class RowsWriter(PartWriter):
         return vectors[0]
 
     def _halves(self, a: IRValue, b: IRValue, each: int, first: int) -> IRValue:
-        """Of every row in two vectors the half of its lanes that begins at ``first``."""
+        """Return, of every row in two vectors, the half of its lanes that begins at ``first``."""
         starts = range(first, 2 * LANES, each)
         lanes = ", ".join(f"i32 {start + lane}" for start in starts for lane in range(each // 2))
         given = f"{a.type} {a.text}, {b.type} {b.text}, <{LANES} x i32> <{lanes}>"

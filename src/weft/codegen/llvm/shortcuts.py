@@ -1,8 +1,8 @@
-"""Parts with and without the rare cases of their functions: ``sin`` of huge angles, ``pow`` of special values.
+"""Parts without the rare cases of their functions, such as ``sin`` of huge angles or ``pow`` of special values.
 
-A function's shortcut is a condition and a shorter value where it holds. A loop asks the condition of a block of
-elements and then runs through the block: by the shortcuts alone where it holds for all of them, else by both forms and
-a choice. An element's value is the same either way.
+A function's shortcut is a condition and a shorter value where the condition holds. A loop evaluates the condition over
+a block of elements. Where it holds for all, the block is computed by shortcuts alone, else by the full functions. An
+element's value is the same either way.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from weft.expr.define import is_short, shortcut
 from weft.kernels import Part
 
 BLOCK: Final = 2048
-"""Elements of which the conditions are asked together: few enough to stay in the first cache."""
+"""Elements whose conditions are evaluated together: few enough to stay in the L1 cache."""
 
 CHEAP: Final = 64
-"""Nodes of the conditions, functions written out, up to which asking first is worth it."""
+"""Nodes of the conditions, functions expanded, up to which evaluating them first pays off."""
 
 
 def usual(part: Part) -> tuple[Expr, Part] | None:
-    """The condition under which shortcuts are enough at a point, and the part with them alone; ``None`` without any."""
+    """Return the condition under which shortcuts suffice and the part made of them, or ``None`` without shortcuts."""
     stores, conditions = [], {}
     for store in part.stores:
         value, found = _shortened(store.value)
@@ -40,7 +40,7 @@ def usual(part: Part) -> tuple[Expr, Part] | None:
 
 
 def _shortened(root: Expr) -> tuple[Expr, list[Expr]]:
-    """An expression by shortcuts alone, and their conditions."""
+    """Return an expression made of shortcuts, and their conditions."""
     conditions: list[Expr] = []
 
     def change(node: Expr, args: tuple[Expr, ...]) -> Expr:

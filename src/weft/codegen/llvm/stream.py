@@ -1,4 +1,4 @@
-"""Loops bound by memory: how they are vectorised, and which of them store around the cache, from which size on."""
+"""Loops bound by memory: how they are vectorised, and from which size on their stores are non-temporal."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ STREAM_METADATA: Final = """!0 = distinct !{!0, !1}
 """How loops bound by memory are vectorised: two vectors of 32 bytes in turn; see benchmarks/NOTES.md."""
 
 CACHE: Final = "weft.cache"
-"""The function, known to the device's compiler, that gives the process's share of the last cache, in bytes."""
+"""The function, provided by the device's compiler, that returns the process's share of the last cache in bytes."""
 
 
 @dataclass(frozen=True)
 class Stream:
-    """A part that runs through memory once: its one store, and the bytes read and written for each element."""
+    """A part that goes through memory once: its store, and the bytes read and written for each element."""
 
     store: Store
     itemsize: int
     bytes: int
 
     def is_large(self, lines: Lines, count: str) -> str:
-        """Whether ``count`` elements are more, by a quarter, than the share of the last cache has room for."""
+        """Write whether ``count`` elements exceed the share of the last-level cache by more than a quarter."""
         cache = lines.let(f"call i64 @{CACHE}()")
         lines.declarations.add(f"declare i64 @{CACHE}()")
         room = lines.let(f"udiv i64 {cache}, {self.bytes}")
@@ -44,7 +44,7 @@ class Stream:
         return lines.let(f"icmp ugt i64 {count}, {most}")
 
     def aligned(self, emitter: Emitter, axis: Expr, start: str, stop: str) -> str:
-        """The first value of an axis, from ``start`` on, whose vector is stored aligned; at most ``stop``."""
+        """Write the first value of an axis, from ``start`` to at most ``stop``, whose vector is stored aligned."""
         lines = emitter.lines
         with emitter.scope():
             emitter.bind(axis, IRValue(start, INDEX))
@@ -59,7 +59,7 @@ class Stream:
 
 
 def stream(part: Part, memory: Memory) -> Stream | None:
-    """The part as a stream, where it is one row of neighbours, stored to where nothing is read."""
+    """Return the part as a stream if it is one contiguous row, stored to a buffer that it does not read."""
     if len(part.axes) != 1 or len(part.stores) != 1 or part.checks:
         return None
     store, axis = part.stores[0], part.axes[0].variable

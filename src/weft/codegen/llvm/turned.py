@@ -1,7 +1,7 @@
-"""Loads that lie along the axis of rows rather than that of columns: a transposed operand, read a square at a time.
+"""Transposed operands: loads that are contiguous along the rows' axis, read in square tiles.
 
-Row by row, each element would come from a line of the cache of its own, and each line would be fetched for every row.
-Here ``LANES`` columns of ``LANES`` rows are loaded as they lie, and their lanes exchanged.
+Row by row, each element would come from another cache line, and each line would be fetched for every row. Here
+``LANES`` columns of ``LANES`` rows are loaded along their contiguous axis, and transposed in registers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from weft.kernels import Axis, Part
 
 
 def turned(part: Part) -> tuple[Expr, ...]:
-    """The loads of a part that lie along its last but one axis, where all others and the stores lie along the last."""
+    """Return the loads that are contiguous along the last axis but one, if all else is contiguous along the last."""
     if part.reductions or part.checks or len(part.axes) < 2:
         return ()
     row, column = (axis.variable for axis in part.axes[-2:])
@@ -39,7 +39,7 @@ def turned(part: Part) -> tuple[Expr, ...]:
 
 
 class Squares:
-    """Squares of turned loads: ``fill`` keeps one for each load, ``bind`` makes a row of it the load's value."""
+    """Square tiles of transposed loads: ``fill`` reads them, ``bind`` makes a row of each the load's value."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Squares:
         }
 
     def fill(self, first_row: str, first_column: str) -> None:
-        """Read the squares whose first element is there."""
+        """Read the tiles whose first element is at ``first_row`` and ``first_column``."""
         lines = self.emitter.lines
         columns: dict[Expr, list[str]] = {load: [] for load in self.loads}
         for lane in range(LANES):
@@ -71,7 +71,7 @@ class Squares:
                 lines.do(f"store {kind} {text}, ptr {self._place(load, str(number))}")
 
     def bind(self, row: str) -> None:
-        """Row number ``row`` of the squares, in lanes."""
+        """Bind each load to row ``row`` of its tile, in lanes."""
         for load in self.loads:
             kind = IRValue("", load.dtype, LANES).type
             text = self.emitter.lines.let(f"load {kind}, ptr {self._place(load, row)}")
@@ -83,7 +83,7 @@ class Squares:
 
 
 class TurnedWriter(PartWriter):
-    """A part with ``turned`` loads."""
+    """Writes a part with transposed loads."""
 
     def _all_rows(
         self,
@@ -92,7 +92,7 @@ class TurnedWriter(PartWriter):
         within: tuple[str, str, str, str],
         write_row: Callable[[str], None],
     ) -> None:
-        """Rows in groups of ``LANES``, by squares; those that are not whole, or no whole group, by ``write_row``."""
+        """Write rows in groups of ``LANES`` by tiles; incomplete rows and groups by ``write_row``."""
         lines, (first, end, start, stop) = self.lines, within
         size, count = (self.emitter.value(axis.size).text for axis in (column, rows[-1]))
         squares = Squares(lines, self.emitter, self.memory, turned(self.form.masked), rows[-1], column)
@@ -120,7 +120,7 @@ class TurnedWriter(PartWriter):
             lines.do(f"store i64 {lines.let(f'add nuw nsw i64 {row}, {step}')}, ptr {reached}")
 
     def _group(self, squares: Squares, rows: Sequence[Axis], column: Axis, row: str, whole: str) -> None:
-        """``LANES`` whole rows from ``row`` on."""
+        """Write ``LANES`` whole rows from ``row`` on."""
         lines = self.lines
         self._decode(row, rows)
         top = self.emitter.value(rows[-1].variable).text
@@ -139,7 +139,7 @@ class TurnedWriter(PartWriter):
 
     @contextmanager
     def _while(self, reached: str, end: str) -> Iterator[str]:
-        """A loop while the number at ``reached``, which its body moves on, is below ``end``."""
+        """Loop while the number at ``reached``, which the body increases, is below ``end``."""
         lines, number = self.lines, self.lines.fresh("")
         lines.do(f"br label %while{number}")
         lines.label(f"while{number}")

@@ -21,7 +21,7 @@ class WgslGenerator:
         self.profile = profile
 
     def generate(self, kernel: Kernel | Library) -> KernelSpec:
-        """The kernel in WGSL; ``KernelError`` where it exceeds the target's limits or has no template."""
+        """Return the kernel in WGSL; raise ``KernelError`` over a limit of the target, or without a template."""
         if isinstance(kernel, Kernel):
             return write_kernel(kernel, self.profile)
         return find("wgsl", kernel.name)(kernel, self.profile)

@@ -1,7 +1,7 @@
-"""Parts that differ in numbers only are one function: what differs are its arguments.
+"""One function for parts that differ only in numbers, which are its arguments.
 
-An optimizer's kernel has a part for each of hundreds of parameters. Written out each they take long to compile, and a
-software rasteriser, which runs all branches with its lanes masked, takes each workgroup through all of them.
+An optimizer's kernel has a part for each of hundreds of parameters. A function for each takes long
+to compile. A software rasteriser, which runs all branches with masked lanes, would run every workgroup through all.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from weft.kernels import Axis, Part
 
 @dataclass(frozen=True)
 class Family:
-    """A part with ``arguments`` in place of its numbers; ``members``: which parts are so, each with its numbers.
+    """A part with ``arguments`` in place of its numbers, which are constants or parameters of the kernel.
 
-    Numbers are constants, or parameters of the kernel.
+    ``members`` holds the position of each part of the family, and its numbers.
     """
 
     part: Part
@@ -27,7 +27,7 @@ class Family:
 
 
 def families(parts: Sequence[Part]) -> list[Family]:
-    """Parts by what they are but for their sizes and offsets, in the order of their first members."""
+    """Group parts that differ only in sizes and offsets, in the order of their first members."""
     found: dict[tuple[Part, int], tuple[tuple[Expr, ...], list[tuple[int, tuple[Expr, ...]]]]] = {}
     for number, part in enumerate(parts):
         general, arguments, numbers = _General(part).result()
@@ -42,12 +42,12 @@ def families(parts: Sequence[Part]) -> list[Family]:
 
 
 def _is_number(node: Expr) -> bool:
-    """Whether a size or an offset is a constant or a parameter."""
+    """Return whether a size or an offset is a constant or a parameter."""
     return node.function in ("const", "variable")
 
 
 class _General:
-    """A part of one axis without folds and checks, with variables for its size and the offsets of its indices."""
+    """Generalises a part of one axis without folds and checks: variables replace its size and its offsets."""
 
     def __init__(self, part: Part) -> None:
         self.part = part
@@ -55,7 +55,7 @@ class _General:
         self.axis = variable("i", INDEX)
 
     def result(self) -> tuple[Part, tuple[Expr, ...], tuple[Expr, ...]]:
-        """The general part, its arguments, and this part's numbers for them."""
+        """Return the general part, its arguments, and this part's numbers for them."""
         part = self.part
         if part.reduce_axes or part.reductions or part.checks or len(part.axes) != 1:
             return part, (), ()
@@ -72,20 +72,20 @@ class _General:
         return Part((Axis(self.axis, size),), stores), arguments, tuple(self.numbers.values())
 
     def _argument(self, buffer: str, index: Expr, value: Expr) -> Expr:
-        """The variable for an offset, one for each place that the part reaches."""
+        """Return the variable for an offset: equal offsets of a buffer share one variable."""
         self.numbers.setdefault((buffer, index), value)
         return variable(f"at{list(self.numbers).index((buffer, index))}", INDEX)
 
     def _index(self, buffer: str, index: Expr) -> Expr:
-        """An offset, or the axis and an offset; of other indices nothing is an argument."""
-        own = self.part.axes[0].variable
-        if _is_number(index) and index is not own:
+        """Generalise an index that is an offset, or the axis plus an offset; others have no arguments."""
+        axis = self.part.axes[0].variable
+        if _is_number(index) and index is not axis:
             return self._argument(buffer, index, index)
-        if index is own:
+        if index is axis:
             return self.axis + self._argument(buffer, index, const(0, INDEX))
-        if index.function == "add" and own in index.args:
-            (other,) = [arg for arg in index.args if arg is not own] or [own]
-            if _is_number(other) and other is not own:
+        if index.function == "add" and axis in index.args:
+            (other,) = [arg for arg in index.args if arg is not axis] or [axis]
+            if _is_number(other) and other is not axis:
                 return self.axis + self._argument(buffer, index, other)
         return self._general(index)
 

@@ -1,4 +1,4 @@
-"""The skeleton of attention kernels: a tile of own rows against one tile of other rows after another.
+"""The skeleton of attention kernels: a tile of own rows against tile after tile of other rows.
 
 A workgroup's invocations form a grid; each has ``row_block`` own rows and, of a tile of scores, ``column_block``
 columns, both spread evenly. Scores are products over the heads' elements, staged a few at a time; weights made of
@@ -6,7 +6,7 @@ them lie in workgroup memory, from which rows of results are summed up in regist
 
 Workgroup memory is an array for each of an invocation's rows and columns, ``rows0[ty][word]`` … and
 ``others0[word][tx]`` …, and loops over it are written out: an index that is a constant is not checked against the
-array's length, and one that is not is checked once for all. ``rows`` hold own rows while scores are made of them, then
+array's length, and a variable index is checked once for all. ``rows`` hold own rows while scores are made of them, then
 each row's partial maxima, then weights: less memory is more workgroups at a time.
 """
 
@@ -22,7 +22,7 @@ from weft.kernels.library.attentions import TILES, Tile
 
 
 def choose_tile(options: dict[str, int | str | bool]) -> Tile:
-    """The tile that the options name."""
+    """Return the tile that the options name."""
     name = str(options.get("tile"))
     if name not in TILES:
         raise KernelError(f"attention: tile is {name!r}, expected one of {', '.join(TILES)}")
@@ -30,7 +30,7 @@ def choose_tile(options: dict[str, int | str | bool]) -> Tile:
 
 
 def words(size: int) -> int:
-    """Words of 4 elements that hold a head's elements."""
+    """Return the words of 4 elements that hold a head's elements."""
     return -(-size // 4)
 
 
@@ -59,7 +59,7 @@ class Load:
 
 @dataclass(frozen=True)
 class _Item:
-    """A word that each invocation loads: its place in the array, the array's number, and which it may be."""
+    """A word that each invocation loads: its place in an array, the array's number, and the possible arrays."""
 
     place: str
     number: str
@@ -69,7 +69,7 @@ class _Item:
 
 @dataclass
 class Skeleton:
-    """Statements of one kernel in the making; names of own and other rows are those of the form that uses it."""
+    """Collects the statements of a kernel, which gives its own names to own and other rows."""
 
     module: Module
     tile: Tile
@@ -77,7 +77,7 @@ class Skeleton:
     _depth: int = 1
 
     def line(self, *texts: str) -> None:
-        """Statements at the present indentation."""
+        """Append statements at the current indentation."""
         self.lines += ["    " * self._depth + text for text in texts]
 
     def open(self, head: str) -> None:
@@ -91,7 +91,7 @@ class Skeleton:
         self.line("}")
 
     def steps(self, count: int) -> Iterator[str]:
-        """Each of so many steps: written out, or on a software rasteriser, which compiles for long, as a loop."""
+        """Iterate over ``count`` steps: unrolled, or as a loop on a software rasteriser, whose compiler is slow."""
         if self.module.profile.software:
             self.open(f"for (var step = 0i; step < {count}i; step++)")
             yield "step"
@@ -114,9 +114,9 @@ class Skeleton:
     # Memory.
 
     def reader(self, name: str, view: View, size: int, count: str) -> None:
-        """A function ``{name}_at(base, row, word)``: four elements of a row, 0 beyond the rows and the row's end.
+        """Add a function ``{name}_at(base, row, word)``: four elements of a row, 0 beyond the rows and the row's end.
 
-        Without branches, so that several loads can be under way: what is outside is read at the first place.
+        It has no branches, so that several loads can be in flight: places outside are read at ``base``.
         """
         p = self.module.parameter
         lines = [
@@ -141,7 +141,7 @@ class Skeleton:
         self.module.functions.append("\n".join([*lines, "}"]))
 
     def fetch(self, loads: Sequence[Load], word: str, declare: bool = False) -> None:
-        """Load an invocation's share of rows into registers: nothing waits for them yet."""
+        """Load an invocation's share of rows into registers, with no use of them yet."""
         for load in loads:
             for number, item in enumerate(self._items(load)):
                 at, column = f"({item.place} / {load.across}i)", f"{item.place} % {load.across}i"
@@ -150,7 +150,7 @@ class Skeleton:
                 self.line(f"{name} = {load.name}_at({load.base}, {row}, {word} + {column});")
 
     def keep(self, loads: Sequence[Load]) -> None:
-        """What was fetched into workgroup memory."""
+        """Store fetched rows in workgroup memory."""
         for load in loads:
             for number, item in enumerate(self._items(load)):
                 self._keep(load, item, f"{load.arrays}_{load.name}{number}")
@@ -167,7 +167,7 @@ class Skeleton:
         self.close()
 
     def _items(self, load: Load) -> list[_Item]:
-        """The words that an invocation loads, one after another."""
+        """Return the words that an invocation loads."""
         team, found = self.tile.invocations, []
         together = max(1, team // load.each)  # arrays that the invocations fill side by side
         for first in range(0, load.count, together):
@@ -181,7 +181,7 @@ class Skeleton:
     # Products.
 
     def scores(self, target: str, own: str, own_base: str, other: str, other_base: str, size: int) -> None:
-        """``target{i}_{j}``: own row i by other row j over the elements of a head."""
+        """Write ``target{i}_{j}``, the products of own row i and other row j over the elements of a head."""
         tile, depth = self.tile, min(self.tile.depth, words(size))
         self.line(
             *(f"var {target}{i}_{j} = 0.0f;" for i in range(tile.row_block) for j in range(tile.column_block))
@@ -215,14 +215,14 @@ class Skeleton:
         self.close()
 
     def sums(self, target: str, size: int) -> int:
-        """Declare a row of results for each own row; gives how many words of it an invocation has."""
+        """Declare a row of results for each own row; return how many words of it an invocation has."""
         each = -(-words(size) // self.tile.across)
         for i in range(self.tile.row_block):
             self.line(*(f"var {target}{i}_{n} = vec4<f32>();" for n in range(each)))
         return each
 
     def put_weights(self, source: str) -> None:
-        """The invocation's tile of weights into workgroup memory."""
+        """Store the invocation's tile of weights in workgroup memory."""
         tile = self.tile
         self.open("")
         self.line("let lane = tx & 3i;")
@@ -232,7 +232,7 @@ class Skeleton:
         self.close()
 
     def values(self, each: int, other: str, base: str) -> Load:
-        """Fetch the first other rows of what is to be summed up, before they are needed."""
+        """Fetch the first other rows of a sum before they are needed; return the load of all its rows."""
         tile, keys = self.tile, self.tile.columns
         while keys // 4 * each > tile.depth:
             keys //= 2
@@ -248,9 +248,9 @@ class Skeleton:
         return load
 
     def accumulate(self, target: str, each: int, load: Load) -> None:
-        """``target`` plus the weights in workgroup memory by the other rows; waits before it and after it.
+        """Add the products of weights in workgroup memory and other rows to ``target``, between two barriers.
 
-        Of every four rows in turn the first lies in ``others0``, the second in ``others1``, and so on.
+        Of every four rows the first is in ``others0``, the second in ``others1``, and so on.
         """
         tile, keys = self.tile, load.rows * 4
         self.open(f"for (var part = 0i; part < {tile.columns}i; part += {keys}i)")
@@ -273,7 +273,7 @@ class Skeleton:
         self.close()
 
     def share(self, name: str, joined: str) -> None:
-        """Join a value of each own row over the invocations that share the row; all of them then have it."""
+        """Join a value of each own row over the invocations that share the row; each of them then has it."""
         tile = self.tile
         for i in range(tile.row_block):
             self.line(f"rows{i}[ty][tx >> 2u][tx & 3i] = {name}{i};")
@@ -287,7 +287,7 @@ class Skeleton:
         self.line("workgroupBarrier();")
 
     def store(self, name: str, view: View, source: str, each: int, size: int, base: str, count: str) -> None:
-        """The invocation's words of rows of results, ``source{i}_{n}``, to their places."""
+        """Write the invocation's words of result rows, ``source{i}_{n}``."""
         tile, p = self.tile, self.module.parameter
         for i in range(tile.row_block):
             self.open(f"if (first + ty + {tile.down * i}i < {count})")
@@ -316,12 +316,12 @@ class Skeleton:
 
 
 def _tree(texts: list[str], joined: str) -> str:
-    """Neighbours joined by two, and so on."""
+    """Join texts pairwise, as a binary tree."""
     while len(texts) > 1:
         texts = [joined.format(*texts[at : at + 2]) for at in range(0, len(texts), 2)]
     return texts[0]
 
 
 def _at_part(load: Load, part: str) -> Load:
-    """The load of the rows from ``part`` of the tile on."""
+    """Return the load of the rows from ``part`` of the tile on."""
     return replace(load, row=load.row.replace("{part}", part))

@@ -1,4 +1,4 @@
-"""Derived kernels as WGSL: every part gets a range of workgroups, every invocation a point, four, or a share of one."""
+"""Derived kernels as WGSL: a part has a range of workgroups; an invocation has one point, four, or a share of one."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from weft.target import KernelSpec, TargetProfile
 
 INVOCATIONS = 256
 SHARE = 128
-"""Invocations of a workgroup that share reductions: larger ones wait longer at their barriers."""
+"""Invocations of a workgroup that share reductions: larger workgroups wait longer at their barriers."""
 SOFTWARE_SHARE = 8
 """Invocations that share a reduction on a software rasteriser: one vector of the processor, so barriers are free."""
 
 
 def write_kernel(kernel: Kernel, profile: TargetProfile) -> KernelSpec:
-    """The WGSL of a derived kernel; ``KernelError`` for one that is malformed or over a limit."""
+    """Write a derived kernel as WGSL; raise ``KernelError`` if it is malformed or over a limit."""
     kernel = replace(kernel, parts=tuple(map(_as_drivers_see, kernel.parts)))
     if kernel.vector not in (1, 4):
         raise KernelError(f"kernel {kernel.name}: vector is {kernel.vector}, expected 1 or 4")
@@ -64,7 +64,7 @@ def write_kernel(kernel: Kernel, profile: TargetProfile) -> KernelSpec:
 
 
 def _body(writer: PointWriter, family: Family) -> list[str]:
-    """The statements of a family's function, whose arguments have their variables' names."""
+    """Return the statements of a family's function, whose arguments have their variables' names."""
     for argument in family.arguments:
         writer.emitter.define(argument, argument.data)
     writer.emitter.reserved |= {argument.data for argument in family.arguments}
@@ -72,7 +72,7 @@ def _body(writer: PointWriter, family: Family) -> list[str]:
 
 
 def _as_drivers_see(part: Part) -> Part:
-    """The part with its values in WGSL's forms."""
+    """Return the part with its values in WGSL forms, which no driver contracts in its own way."""
     return replace(
         part,
         stores=tuple(replace(store, value=wgsl_form(store.value)) for store in part.stores),
@@ -83,7 +83,7 @@ def _as_drivers_see(part: Part) -> Part:
 def _lay_out(
     module: Module, bodies: Sequence[list[str]], found: Sequence[Family], counts: Sequence[Expr]
 ) -> list[str]:
-    """The entry point's statements: one part as it stands, several as functions over ranges of workgroups."""
+    """Return the entry point's statements: of a single part, or calls of the parts' functions by workgroup ranges."""
     linear = "workgroup_id.y * workgroups.x + workgroup_id.x"
     if len(counts) == 1:
         return [f"    let group = {linear};", *bodies[0]]
@@ -107,7 +107,7 @@ def _lay_out(
 
 
 def _choose(emitter: Emitter, family: Family, counts: Sequence[Expr]) -> None:
-    """Set the arguments of the member that this workgroup is of, and its first workgroup."""
+    """Set the arguments of the family's member that this workgroup belongs to, and its first workgroup."""
     names = [argument.data for argument in family.arguments]
     constant = all(count.function == "const" for count in counts)
     before: dict[str, Expr] = {}
@@ -147,7 +147,7 @@ def _groups(kernel: Kernel, part: Part, invocations: int) -> Expr:
 
 
 def _vector(kernel: Kernel, buffer: str) -> int:
-    """How many elements the binding's array holds each: four where the axis runs over the buffer."""
+    """Return how many elements an item of the binding's array holds: four where the axis runs over the buffer."""
     if kernel.vector == 1:
         return 1
     for part in kernel.parts:

@@ -1,4 +1,4 @@
-"""The epilogue of a library kernel in WGSL: what is done with an element, by the writer of derived kernels."""
+"""The epilogue of a library kernel in WGSL, written as a part of a derived kernel for each element."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from weft.expr.wgsl_text import identifier, type_name
 from weft.kernels import Axis, Epilogue, Kernel, Store
 
 GROUPS = ("batch", "row", "column")
-"""The names, in the function that stores an element, of its place."""
+"""The arguments of the function that stores an element: its place."""
 
 
 def views(epilogue: Epilogue, fours: bool) -> tuple[View, ...]:
-    """The bindings of the epilogue's own buffers; with ``fours`` those in fours that are reached along a row."""
+    """Return the bindings of the epilogue's own buffers; with ``fours``, vectors of four where they run along a row."""
     moving = _moving(epilogue) if fours else set()
     return tuple(
         View(
@@ -35,7 +35,7 @@ def views(epilogue: Epilogue, fours: bool) -> tuple[View, ...]:
 
 
 def _moving(epilogue: Epilogue) -> set[str]:
-    """The buffers that are reached at places that move with the column."""
+    """Return the buffers whose indices move with the column."""
     part, along = epilogue.part, across(epilogue).variable
     found = {store.buffer for store in part.stores}
     return found | {
@@ -44,14 +44,14 @@ def _moving(epilogue: Epilogue) -> set[str]:
 
 
 def across(epilogue: Epilogue) -> Axis:
-    """The axis along which neighbouring columns lie."""
+    """Return the axis of neighbouring columns."""
     return next(axis for axis in reversed(epilogue.part.axes) if int(axis.size.data) > 1)
 
 
 def body(epilogue: Epilogue, module: Module, fours: bool) -> str:
-    """Statements that use the element ``value`` at ``batch``, ``row`` and ``column``; with ``fours`` four of them.
+    """Return statements that use the element ``value`` at ``batch``, ``row`` and ``column``.
 
-    Then ``value`` is a vector, of that column and the three behind it.
+    With ``fours``, ``value`` is a vector of that column and the next three.
     """
     part = epilogue.part
     if part.reduce_axes or part.reductions or part.checks:
@@ -74,13 +74,13 @@ class _Fours(FourWriter):
     """Four neighbouring columns of an epilogue at a time."""
 
     def define(self, axis: Axis, text: str) -> None:
-        """Give an axis its value; the columns' own axis has four."""
+        """Give an axis its value; the axis of columns has four."""
         super().define(axis, text)
         if axis is self.axis:
             self.define_axis(self.emitter.value(axis.variable).text)
 
     def resolve_four(self, node: Expr) -> WgslValue:
-        """As others do; of a product's operand that is not bound in fours, four elements one by one."""
+        """Return the text of a node; operands of the product that are not bound in fours are read one by one."""
         if node.function != "load" or self.view(node.data).vector == 4:
             return super().resolve_four(node)
         if self.axis.variable not in set(walk(node.args[0])):
@@ -100,13 +100,13 @@ class _Fours(FourWriter):
 
 
 def weight(epilogue: Epilogue) -> int:
-    """About how many operations it takes an element, functions written out."""
-    roots = [expand(one) for store in epilogue.part.stores for one in (store.value, store.index)]
+    """Return about how many operations the epilogue takes for an element, functions expanded."""
+    roots = [expand(root) for store in epilogue.part.stores for root in (store.value, store.index)]
     return sum(1 for _ in walk(*roots))
 
 
 def grouped(epilogue: Epilogue) -> list[list[Axis]]:
-    """The axes of the batch, of the row and of the column."""
+    """Return the axes of the batch, of the row and of the column."""
     left, found = list(epilogue.part.axes), []
     for size in epilogue.shape:
         group: list[Axis] = []

@@ -1,7 +1,7 @@
-"""Rows that a team holds in registers: read once, folded as often as wanted, written once.
+"""Rows in the registers of a team of invocations: read once, folded any number of times, written once.
 
-An invocation keeps every so many-th element (or four) of its row as named values, so that a later fold or store
-takes what an earlier one has computed: softmax evaluates each exponential once.
+An invocation keeps the elements (or fours) of its row at a stride of the team's size as named values. A later fold or
+store uses values of earlier folds: softmax evaluates each exponential once.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from weft.kernels import Kernel, Part, Reduction, Store, may_coincide
 
 @dataclass(frozen=True)
 class Copy:
-    """One of an invocation's places in its row: ``values`` are there, ``indices`` are of single elements.
+    """A place of an invocation in its row: ``values`` writes its elements, ``indices`` scalar indices.
 
-    Only the last may be beyond the row's end: ``valid`` says whether it is not.
+    Only the last place may be beyond the row's end; the WGSL variable ``valid`` is true if it is not.
     """
 
     number: int
@@ -32,7 +32,7 @@ class Copy:
 
 
 class HeldWriter(PointWriter):
-    """A cooperative part of one reduction axis, no longer than what its team holds."""
+    """Writes a cooperative part of one reduction axis that is no longer than its team can hold."""
 
     def __init__(self, module: Module, kernel: Kernel, part: Part) -> None:
         super().__init__(module, kernel, part)
@@ -47,7 +47,7 @@ class HeldWriter(PointWriter):
         self.count = kernel.held
 
     def write(self) -> list[str]:
-        """All statements of the part."""
+        """Return all statements of the part."""
         emitter, part = self.emitter, self.part
         emitter.count(part.expressions)
         self.start()

@@ -1,7 +1,7 @@
-"""A WGSL shader module in the making: bindings, parameters, helpers and the entry point, and the target's limits.
+"""``Module`` collects a WGSL shader: bindings, parameters, helpers, the entry point; it checks the target's limits.
 
-Derived kernels and library templates fill one and ``finish`` it to a ``KernelSpec``. The layout that devices
-bind: group 0 holds the buffers in order, then the status words where the kernel reports; parameters are
+Derived kernels and library templates fill a module and ``finish`` it as a ``KernelSpec``. The layout of its bindings:
+group 0 holds the buffers in order, then the status words where the kernel reports; parameters are
 immediates, or a uniform struct at group 1 binding 0, of 4 bytes each in declared order.
 """
 
@@ -18,7 +18,7 @@ from weft.expr import Expr
 from weft.expr.wgsl_text import Declarations, identifier, type_name
 from weft.target import Binding, Bound, KernelSpec, Parameter, TargetProfile, parameter_space
 
-# What WebGPU guarantees where a profile does not say.
+# What WebGPU guarantees where a profile gives no limit.
 _DEFAULT_LIMITS = {
     "max-storage-buffers-per-shader-stage": 8,
     "max-compute-workgroup-storage-size": 16384,
@@ -30,7 +30,7 @@ _DEFAULT_LIMITS = {
 }
 
 SOFTWARE_STEPS = 65535
-"""llvmpipe leaves every loop of an invocation once they have taken this many steps together, and says nothing."""
+"""llvmpipe silently leaves all loops of an invocation once they have taken this many steps together."""
 
 REPORT = """fn weft_report(value: i32) {
     // the exchange may fail for no reason on some hardware; a failed one with the word still 0 is tried again
@@ -47,13 +47,13 @@ REPORT = """fn weft_report(value: i32) {
 
 
 def limit(profile: TargetProfile, name: str) -> int:
-    """The profile's limit of that WebGPU name, or what every WebGPU device guarantees."""
+    """Return the profile's limit of a WebGPU name, or else what every WebGPU device guarantees."""
     return profile.limits.get(name, _DEFAULT_LIMITS[name])
 
 
 @dataclass
 class Module:
-    """The parts of one shader: its text is made by ``finish``."""
+    """The parts of a shader; ``finish`` makes its text."""
 
     name: str
     profile: TargetProfile
@@ -82,13 +82,13 @@ class Module:
         return x * y * z
 
     def parameter(self, name: str) -> str:
-        """The text that reads a parameter."""
+        """Return the text that reads a parameter."""
         return f"parameters.{identifier(name)}"
 
     def subgroup(self) -> int:
-        """How many neighbours in the workgroup may exchange values, a power of two; 0 where none may.
+        """Return the size of the subgroups that may exchange values, a power of two; 0 where they may not.
 
-        Asking for it numbers the invocations by their subgroups, as WGSL does not say which invocations these hold.
+        A call numbers the invocations by their subgroups, as WGSL does not say which invocations a subgroup holds.
         """
         size = self.profile.subgroup
         ready = self.profile.dialect == "wgsl-native" and not self.profile.software
@@ -98,7 +98,7 @@ class Module:
         return size
 
     def bound_steps(self, steps: Expr) -> None:
-        """Say how many loop steps an invocation takes; too many are a ``KernelError``, now or at the dispatch."""
+        """Bound the loop steps of an invocation; too many raise ``KernelError``, here or at the dispatch."""
         if not self.profile.software:
             return
         message = (
@@ -110,13 +110,13 @@ class Module:
             raise KernelError(f"kernel {self.name}: {message} (here {steps.data}, at most {SOFTWARE_STEPS})")
 
     def shared(self, name: str, element: str, count: int) -> str:
-        """Declare an array in workgroup memory; asking again for the same name gives the same array."""
+        """Declare an array in workgroup memory and return its name; a declared name is the same array."""
         known = self._shared.setdefault(name, (element, count))
         assert known == (element, count), f"workgroup array {name} is declared twice, differently"
         return name
 
     def finish(self, body: Sequence[str], workgroup_count: tuple[str, str, str]) -> KernelSpec:
-        """The kernel whose entry point has ``body`` as its statements; ``KernelError`` over a limit."""
+        """Return the kernel with ``body`` as its entry point; raise ``KernelError`` over a limit."""
         self._check_limits()
         reads = tuple(Binding(view.name, view.dtype) for view in self.views if not view.written)
         writes = tuple(Binding(view.name, view.dtype, "read_write") for view in self.views if view.written)
@@ -183,7 +183,7 @@ class Module:
         )
 
     def _numbers(self) -> list[str]:
-        """The entry point's arguments that number an invocation in its workgroup."""
+        """Return the entry point's arguments that number an invocation in its workgroup."""
         if not self._subgroups:
             return ["    @builtin(local_invocation_index) local: u32,"]
         return [
@@ -193,7 +193,7 @@ class Module:
         ]
 
     def _check_limits(self) -> None:
-        """Compare what the kernel needs with what the target has, each limit by its WebGPU name."""
+        """Compare the kernel's needs with the target's limits, by their WebGPU names."""
         storage = sum(_size(kind) * count for kind, count in self._shared.values())
         x, y, z = self.workgroup_size
         needed = {
@@ -216,7 +216,7 @@ class Module:
 
 
 def _size(element: str) -> int:
-    """Bytes of a WGSL type in workgroup memory."""
+    """Return the bytes of a WGSL type in workgroup memory."""
     if element.startswith("array<"):
         inner, count = element[6:-1].rsplit(",", 1)
         return _size(inner) * int(count)
@@ -225,6 +225,6 @@ def _size(element: str) -> int:
 
 
 def supported(dtype: DType) -> DType:
-    """The type itself; ``KernelError`` where WGSL cannot hold it."""
+    """Return the type; raise ``KernelError`` where WGSL cannot hold it."""
     type_name(dtype)
     return dtype

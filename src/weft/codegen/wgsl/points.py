@@ -1,4 +1,4 @@
-"""One point of a derived kernel's part in WGSL: its place, reductions, checks and stores, in order."""
+"""Writes a point of a part in WGSL: its place, reductions, checks and stores."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from weft.expr.wgsl_text import bare, identifier, type_name
 from weft.kernels import Axis, Check, Kernel, Part, Reduction, Store, may_coincide
 
 UNROLLED = 4
-"""Points of a reduction whose loads are under way at a time on a GPU."""
+"""Points of a reduction whose loads are in flight together on a GPU."""
 
 
 class PointWriter:
-    """Statements for one point of a part, in a function where ``group`` and ``local`` are known."""
+    """Writes the statements of a point, in a function with variables ``group`` and ``local``."""
 
     def __init__(self, module: Module, kernel: Kernel, part: Part) -> None:
         self.module = module
@@ -45,7 +45,7 @@ class PointWriter:
     # -- names and memory ---------------------------------------------------------------------------------
 
     def resolve(self, node: Expr) -> WgslValue:
-        """The text of a parameter or a load."""
+        """Return the text of a parameter or a load."""
         if node.function == "variable":
             if node.data not in self.parameters:
                 raise KernelError(
@@ -56,7 +56,7 @@ class PointWriter:
         return self.load(node)
 
     def load(self, node: Expr) -> WgslValue:
-        """The element that a load node names, as the node's type."""
+        """Return the text of a load node, in the node's type."""
         view = self.view(node.data)
         take = self.emitter.value if view.plain else self.emitter.named
         text = view.load(bare(take(node.args[0]).text))
@@ -64,7 +64,7 @@ class PointWriter:
         return WgslValue(text if wanted == given else f"{wanted}({text})", 1, wanted, 1)
 
     def view(self, buffer: str) -> View:
-        """The view of a buffer; ``KernelError`` for a name that the kernel does not list."""
+        """Return the view of a buffer; raise ``KernelError`` for a name that the kernel does not list."""
         view = self.views.get(identifier(buffer))
         if view is None:
             raise KernelError(
@@ -75,7 +75,7 @@ class PointWriter:
     # -- one point ----------------------------------------------------------------------------------------
 
     def write(self) -> list[str]:
-        """All statements of the part."""
+        """Return all statements of the part."""
         emitter, part = self.emitter, self.part
         emitter.count(part.expressions)
         self.prepare()
@@ -104,23 +104,23 @@ class PointWriter:
         return emitter.lines
 
     def wait_for_reads(self, stores: Sequence[Store]) -> None:
-        """Where the stores write what the part reads: a barrier, so that all have read before any writes."""
+        """Write a barrier between reads and stores if the stores write a buffer that the part reads."""
         read = {node.data for node in walk(*self.part.expressions) if node.function == "load"}
         if any(store.buffer in read for store in stores):
             self.emitter.line("storageBarrier();")
 
     @property
     def first(self) -> str:
-        """Whether this invocation is the one that stores its team's results."""
+        """The condition under which an invocation is the first of its team, which stores its results."""
         return "local == 0u" if self.whole else "lane == 0u && here"
 
     def prepare(self) -> None:
-        """What a writer with more values than the emitter's sets up before the first statement."""
+        """Prepare further emitters, before the first statement."""
 
     def start(self) -> None:
-        """Which point this invocation has; leave where there is none.
+        """Write which point this invocation has; an invocation without a point returns.
 
-        Teams smaller than the workgroup stay for its barriers, beyond the last point with that point.
+        Teams smaller than the workgroup stay for its barriers; beyond the last point they repeat it.
         """
         if self.cooperative and not self.whole:
             count = self.emitter.named(work.points(self.part.axes)).text
@@ -160,7 +160,7 @@ class PointWriter:
     # -- reductions ---------------------------------------------------------------------------------------
 
     def reduce(self, together: Sequence[Reduction]) -> None:
-        """Fold values that share one pass over the reduction axes."""
+        """Fold reductions in one pass over the reduction axes."""
         emitter = self.emitter
         folds = [self.fold(each) for each in together]
         blocked = any(fold.blocked for fold in folds)
@@ -194,25 +194,25 @@ class PointWriter:
             emitter.define(fold.reduction.result, fold.accumulator)
 
     def join(self, folds: Sequence[reductions.Fold]) -> None:
-        """The accumulators of the invocations that share a result become one, by subgroups where there are any."""
+        """Join the accumulators of a team, by subgroups where there are any."""
         given = self.emitter, folds, self.team, self.whole, [self.arrays(i, f) for i, f in enumerate(folds)]
         if not reductions.subgroup_tree(*given, self.module.subgroup()):
             reductions.tree(*given)
 
     def fold(self, reduction: Reduction) -> reductions.Fold:
-        """The fold that an invocation makes of its own terms."""
+        """Return the fold of an invocation's own terms."""
         return reductions.make_fold(reduction, identifier(reduction.result.data))
 
     def folded_value(self, reduction: Reduction) -> str:
-        """The text of the next terms."""
+        """Return the text of the next terms."""
         return self.emitter.named(reduction.value).text
 
     def folded(self, fold: reductions.Fold) -> reductions.Fold:
-        """The fold of single values, after the loop."""
+        """Return the fold of scalars, after the loop."""
         return fold
 
     def arrays(self, number: int, fold: reductions.Fold) -> reductions.Arrays:
-        """The workgroup arrays of a pass's fold; later passes use them again."""
+        """Return the workgroup arrays of a pass's fold, which later passes reuse."""
         kind, teams = reductions.array_type(fold.dtype), self.module.invocations // self.team
 
         def of_step(step: int, count: int) -> tuple[str, str]:
@@ -231,9 +231,9 @@ class PointWriter:
         after: Callable[[int], None] = lambda count: None,
         unrolled: int = 1,
     ) -> None:
-        """Run ``body`` at every reduction point that is this invocation's; it may ask for the point's position.
+        """Write ``body`` for the reduction points of this invocation; it may ask for the point's position.
 
-        ``after`` follows, at the end of a step, with how many points that was: ``unrolled``, and at the end one.
+        ``after`` is called at the end of each loop step, with the step's number of points: ``unrolled`` or 1.
         """
         checks, self._checks = self._checks, []
         roots = [*roots, *(root for check in checks for root in (check.valid, check.value))]
@@ -280,7 +280,7 @@ class PointWriter:
         self, name: str, start: str, suffix: str, end: str, stride: int, unrolled: int,
         at: Callable[[str], None], after: Callable[[int], None],
     ) -> None:  # fmt: skip
-        """A loop that has ``unrolled`` loads under way at a time, and one for the rest."""
+        """Write a loop with ``unrolled`` loads in flight, and a loop for the rest."""
         emitter = self.emitter
         name = emitter.fresh(name)
         emitter.line(f"var {name} = {start};")
@@ -294,14 +294,14 @@ class PointWriter:
             at(name)
 
     def _position(self) -> str:
-        """The row-major position of the current reduction point."""
+        """Return the row-major position of the current reduction point."""
         return self.emitter.value(position(self.part.reduce_axes)).text
 
     def strided(
         self, roots: Sequence[Expr], body: Callable[[Callable[[], str]], None], after: Callable[[int], None],
         unrolled: int,
     ) -> None:  # fmt: skip
-        """Every so many-th point, from this invocation's own number on."""
+        """Write a workgroup-strided loop: from this invocation's number on, at a stride of the team's size."""
         axes = self.part.reduce_axes
         self.emitter.hoist(roots, [axis.variable for axis in axes])
         total = f"u32({self.emitter.named(work.points(axes)).text})"
@@ -323,11 +323,11 @@ class PointWriter:
     # -- stores and checks --------------------------------------------------------------------------------
 
     def store_all(self, stores: Sequence[Store]) -> None:
-        """Compute all values, then write them: a store may change what another one's value reads."""
+        """Compute all values, then write them: a store may change what another store's value reads."""
         self.stores(stores, self.store_values(stores, alone=len(stores) == 1))
 
     def store_values(self, stores: Sequence[Store], alone: bool) -> list[tuple[str, str]]:
-        """The texts of each store's index and value; names, unless a single store follows ``alone``."""
+        """Return the texts of each store's index and value: names, unless a single store follows (``alone``)."""
         take = self.emitter.value if alone else self.emitter.named
         texts = []
         for store in stores:
@@ -336,14 +336,14 @@ class PointWriter:
         return texts
 
     def stores(self, stores: Sequence[Store], values: Sequence[tuple[str, str]]) -> None:
-        """The statements that write computed values."""
+        """Write computed values."""
         for store, (index, value) in zip(stores, values, strict=True):
             view = self.check_store(store)
             for line in view.store(index, value, self.module.declarations, may_coincide(store.index)):
                 self.emitter.line(line)
 
     def check_store(self, store: Store) -> View:
-        """The view that a store writes; ``KernelError`` where it is read-only or of another type."""
+        """Return the view that a store writes; raise ``KernelError`` where it is read-only or of another type."""
         view = self.view(store.buffer)
         if type_name(store.value.dtype) != type_name(view.dtype) or not view.written:
             raise KernelError(
@@ -363,7 +363,7 @@ class PointWriter:
 
 
 def _names(part: Part) -> list[str]:
-    """The names that the part itself gives to variables."""
+    """Return the names of the part's variables."""
     given = [
         *(axis.variable for axis in (*part.axes, *part.reduce_axes)),
         *(each.result for each in part.reductions),
@@ -376,5 +376,5 @@ def _store_roots(stores: Sequence[Store]) -> list[Expr]:
 
 
 def as_i32(text: str, kind: str) -> str:
-    """A reported value's text as an i32; ``kind`` is its WGSL type."""
+    """Return a reported value's text as an i32; ``kind`` is its WGSL type."""
     return text if kind == "i32" else f"i32({text})"

@@ -1,8 +1,8 @@
-"""Folds of derived kernels in WGSL: what each combine does, in a loop of one invocation or as a workgroup's tree.
+"""Folds of derived kernels in WGSL: in a loop of one invocation, and as a tree over a workgroup.
 
 The order of a fold depends on the sizes alone: a serial loop in row-major order, or strided partial results of a
-fixed number of invocations (and four lanes), joined in a fixed binary tree. The same kernel on the same data gives
-the same bits each time.
+fixed number of invocations (and four lanes), joined in a fixed tree. The same kernel on the same data gives the
+same bits each time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from weft.expr.wgsl_text import Declarations, bare, literal, type_name
 from weft.kernels import Reduction
 
 BLOCK = 128
-"""Terms of a float sum that are added one after another, at most."""
+"""Terms of a float sum that are added one after another before they join the total."""
 
 FUNCTIONS = {
     "sum": "add", "prod": "mul", "max": "maximum", "largest": "larger", "min": "minimum", "any": "or", "all": "and",
@@ -33,7 +33,7 @@ _WORDS = {"int": dtypes.int32, "uint": dtypes.uint32}
 
 @dataclass(frozen=True)
 class Fold:
-    """One reduction in the making: its accumulator's name, and for argmax and argmin the best value's."""
+    """Names of a reduction's variables: its accumulator, and for argmax and argmin the best value."""
 
     reduction: Reduction
     accumulator: str
@@ -47,22 +47,22 @@ class Fold:
 
     @property
     def blocked(self) -> bool:
-        """Whether it adds up blocks first: a float sum of n terms errs by their blocks, not by n."""
+        """Whether blocks are summed first: the error of a float sum then grows with the blocks, not with the terms."""
         return self.reduction.combine == "sum" and self.dtype.kind == "float"
 
     @property
     def dtype(self) -> DType:
-        """The type that is folded."""
+        """The type of the folded values."""
         return self.reduction.value.dtype
 
     def identity(self, emitter: Emitter) -> str:
-        """The text of the value that joins without effect."""
+        """Return the text of the combine's identity."""
         value = identity(self.reduction.combine, _WORDS.get(self.dtype.kind, self.dtype))
         start = literal(value, self.dtype, emitter.declarations)
         return start if self.width == 1 else f"{type_name(self.dtype, self.width)}({start})"
 
     def declare(self, emitter: Emitter) -> None:
-        """The accumulators, at the combine's identity."""
+        """Declare the accumulators, at the combine's identity."""
         start = self.identity(emitter)
         if self.positional:
             emitter.line(f"var {self.best} = {start};")
@@ -73,7 +73,7 @@ class Fold:
             emitter.line(f"var {self.accumulator}_block = {start};")
 
     def join(self, emitter: Emitter, value: str, position: str) -> None:
-        """Take one more value (at ``position``, for argmax) into the accumulators."""
+        """Fold a value (at ``position``, for argmax and argmin) into the accumulators."""
         declarations = emitter.declarations
         if not self.positional:
             name = f"{self.accumulator}_block" if self.blocked else self.accumulator
@@ -84,14 +84,14 @@ class Fold:
             emitter.line(f"{self.accumulator} = {position};")
 
     def end_block(self, emitter: Emitter) -> None:
-        """Add the block to the whole, and begin the next."""
+        """Add the block to the total, and clear it."""
         if self.blocked:
             emitter.line(f"{self.accumulator} += {self.accumulator}_block;")
             zero = "0.0f" if self.width == 1 else f"{type_name(self.dtype, self.width)}()"
             emitter.line(f"{self.accumulator}_block = {zero};")
 
     def narrowed(self, emitter: Emitter, name: str) -> Fold:
-        """The fold of one value a variable ``name``, at the join of this one's lanes."""
+        """Return a fold of scalars whose variable ``name`` starts at this fold's joined lanes."""
         fold = Fold(self.reduction, name, f"{name}_best")
         x, y, z, w = (f"{self.accumulator}.{lane}" for lane in "xyzw")
         pairs = [fold.joined(emitter.declarations, *pair) for pair in ((x, y), (z, w))]
@@ -99,13 +99,13 @@ class Fold:
         return fold
 
     def joined(self, declarations: Declarations, a: str, b: str) -> str:
-        """The text of two partial results as one."""
+        """Return the text of two partial results combined."""
         return call_text(
             declarations, FUNCTIONS[self.reduction.combine], (self.dtype, self.dtype), (a, b), self.width
         )
 
     def better(self, declarations: Declarations, new: str, old: str) -> str:
-        """Whether a value replaces the best one so far: NaN is better than all but NaN."""
+        """Return the condition that a value replaces the best so far: NaN is better than all but NaN."""
         plain = call_text(
             declarations, FUNCTIONS[self.reduction.combine], (self.dtype, self.dtype), (new, old)
         )
@@ -116,7 +116,7 @@ class Fold:
 
 
 def make_fold(reduction: Reduction, name: str, width: int = 1) -> Fold:
-    """The fold of a reduction; ``KernelError`` for a type that the combine does not take."""
+    """Return the fold of a reduction; raise ``KernelError`` for a type that the combine does not take."""
     identity(reduction.combine, reduction.value.dtype)
     fold = Fold(reduction, name, f"{name}_best", width)
     if fold.positional and width > 1:
@@ -132,7 +132,7 @@ Arrays = Callable[[int, int], "tuple[str, str]"]
 
 
 def steps(team: int) -> list[int]:
-    """How many partial results each step of a team's tree joins: few steps, as the workgroup waits at each.
+    """Return how many partial results each step of a team's tree joins: few steps, as each has a barrier.
 
     >>> steps(4), steps(32), steps(128), steps(1024)
     ([4], [4, 8], [8, 16], [8, 8, 16])
@@ -145,7 +145,7 @@ def steps(team: int) -> list[int]:
 
 
 def exchange(emitter: Emitter, folds: Sequence[Fold], count: int) -> None:
-    """Join the accumulators of ``count`` neighbours in a subgroup: each by its partner, then by pairs, and so on."""
+    """Join the accumulators of ``count`` neighbours in a subgroup by butterfly exchange."""
     for apart in (1 << level for level in range(count.bit_length() - 1)):
         for fold in folds:
             other = f"subgroupShuffleXor({fold.accumulator}, {apart}u)"
@@ -156,9 +156,9 @@ def exchange(emitter: Emitter, folds: Sequence[Fold], count: int) -> None:
 def subgroup_tree(
     emitter: Emitter, folds: Sequence[Fold], team: int, whole: bool, arrays: Sequence[Arrays], subgroup: int
 ) -> bool:
-    """``tree`` by exchange within subgroups; ``False``, and nothing written, where it does not do.
+    """Write ``tree`` by exchange within subgroups; return ``False``, with nothing written, where that is impossible.
 
-    Teams larger than a subgroup leave each subgroup's result in workgroup memory, and exchange these again.
+    Teams larger than a subgroup store each subgroup's result in workgroup memory, and exchange these again.
     """
     plain = all(not fold.positional and fold.dtype.kind != "bool" for fold in folds)
     width = min(team, subgroup)
@@ -177,15 +177,15 @@ def subgroup_tree(
     for fold, name in zip(folds, names, strict=True):
         emitter.line(f"{fold.accumulator} = {name}[{start}{lane} % {count}u];")
     exchange(emitter, folds, count)
-    emitter.line("workgroupBarrier();")  # the next tree writes where this one has read
+    emitter.line("workgroupBarrier();")  # the next tree writes where this tree has read
     return True
 
 
 def tree(emitter: Emitter, folds: Sequence[Fold], team: int, whole: bool, arrays: Sequence[Arrays]) -> None:
-    """Join the accumulators of each ``team`` of invocations; every one of them then holds the whole.
+    """Join the accumulators of each ``team`` of invocations; each invocation then has the result.
 
-    ``whole``: a team is the workgroup; else ``lane`` is an invocation's number in its own. ``arrays`` are of each
-    fold. A step writes where the one before it does not read, so that one barrier a step is enough.
+    ``whole``: a team is the workgroup; else ``lane`` is an invocation's number in its team. ``arrays`` has an entry
+    for each fold. A step writes where the step before does not read, so that one barrier for each step is enough.
     """
     lane, count, place = ("local" if whole else "lane"), team, "local"
     taken = steps(team)
@@ -211,21 +211,21 @@ def tree(emitter: Emitter, folds: Sequence[Fold], team: int, whole: bool, arrays
                 _join_values(emitter, fold, [_taken(fold, each) for each in places])
         place = lane if whole else f"local / {team}u * {count}u + lane"
     if len(taken) == 1:
-        emitter.line("workgroupBarrier();")  # the next tree's first step writes where this one has read
+        emitter.line("workgroupBarrier();")  # the next tree's first step writes where this tree has read
 
 
 def _join_values(emitter: Emitter, fold: Fold, texts: Sequence[str]) -> None:
-    """Neighbours by two, and so on."""
+    """Join values pairwise, as a binary tree."""
     while len(texts) > 1:
         pairs = zip(texts[::2], texts[1::2], strict=True)
-        texts = [fold.joined(emitter.declarations, one, other) for one, other in pairs]
+        texts = [fold.joined(emitter.declarations, *pair) for pair in pairs]
     emitter.line(f"{fold.accumulator} = {bare(texts[0])};")
 
 
 def _join_positions(
     emitter: Emitter, fold: Fold, names: tuple[str, str], first: str, joined: int, apart: int
 ) -> None:
-    """One after another; of equals the first position."""
+    """Join values and positions in a loop; of equal values the first position wins."""
     values, positions = names
     place, other = emitter.fresh("place"), emitter.fresh("other")
     emitter.line(f"let {place} = {first};")
@@ -242,7 +242,7 @@ def _join_positions(
 
 
 def array_type(dtype: DType) -> str:
-    """The type in which partial results lie in workgroup memory: bool as u32."""
+    """Return the type of partial results in workgroup memory: bool as u32."""
     return type_name(dtypes.uint32 if dtype.kind == "bool" else dtype)
 
 

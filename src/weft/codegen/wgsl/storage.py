@@ -1,7 +1,7 @@
-"""How WGSL sees one storage binding: its array type, and the text of loads and stores by element index.
+"""``View``: a storage binding in WGSL, its array type, and the text of loads and stores by element index.
 
-Types of 32 bits are arrays of themselves. Narrower ones lie two or four to a ``u32`` word, and a *format* says
-how lanes are taken out and put in. Derived kernels and library templates both read and write through ``View``.
+32-bit types are arrays of themselves. Narrower types are packed two or four to a ``u32`` word; a *format* says how
+elements are unpacked and packed. Derived kernels and library templates read and write through views.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Format:
 
     @property
     def mask(self) -> str:
-        """A word with the bits of lane 0 set."""
+        """The text of a word with the bits of lane 0 set."""
         return f"{2**self.bits - 1:#x}u"
 
     @property
@@ -115,7 +115,7 @@ _TAIL_MASK = {
 
 @dataclass(frozen=True)
 class View:
-    """One binding. ``vector`` 4 binds it as an array of four elements each.
+    """A storage binding; with ``vector`` 4 each item of its array has four elements.
 
     A packed binding that is written and not ``vector`` has atomic words: its neighbours in a word belong to
     other invocations, and each changes only the bits of its own lane.
@@ -147,12 +147,12 @@ class View:
         return "atomic<u32>" if self.atomic else "u32"
 
     def declaration(self, binding: int) -> str:
-        """The module-scope variable of the binding."""
+        """Return the module-scope variable of the binding."""
         access = "read_write" if self.written else "read"
         return f"@group(0) @binding({binding}) var<storage, {access}> {self.name}: array<{self.element}>;"
 
     def load(self, index: str) -> str:
-        """The element at ``index``: an i32 name or literal, as it may stand in the text twice."""
+        """Return the text of the element at ``index``, an i32 name or literal, which may be repeated in the text."""
         form = FORMATS.get(self.dtype)
         if form is None:
             return (
@@ -168,7 +168,7 @@ class View:
         return f"{self.name}[{index} >> {form.shift}u]"
 
     def load4(self, index: str) -> str:
-        """The four elements at ``index``, a multiple of 4, of a ``vector`` binding."""
+        """Return the text of four elements at ``index``, a multiple of 4, of a ``vector`` binding."""
         item = f"{self.name}[{index} >> 2u]"
         form = FORMATS.get(self.dtype)
         return item if form is None else form.unpack4.format(w=item)
@@ -176,7 +176,7 @@ class View:
     def store(
         self, index: str, value: str, declarations: Declarations, coinciding: bool = False
     ) -> list[str]:
-        """Statements that write one element; ``index`` is a name or literal.
+        """Return statements that write an element; ``index`` is a name or literal.
 
         ``coinciding``: several invocations may write the element, all the same value.
         """
@@ -189,7 +189,7 @@ class View:
         assert self.atomic, "a packed element is written alone only where its word is atomic"
         self.needs(declarations)
         word = self._word(index, form)
-        if coinciding:  # a change by xor would be undone by the second one
+        if coinciding:  # a second equal change by xor would undo the first
             return [
                 "{",
                 f"    let shift = u32({index} & {form.lanes - 1}i) * {form.bits}u;",
@@ -207,7 +207,7 @@ class View:
         ]
 
     def all4(self, index: str, value: str, declarations: Declarations) -> str:
-        """The statement that writes four elements at ``index``, a multiple of 4; both are names or literals."""
+        """Return the statement that writes four elements at ``index``, a multiple of 4; both are names or literals."""
         form = FORMATS.get(self.dtype)
         if form is not None:
             self.needs(declarations)
@@ -215,7 +215,7 @@ class View:
         return f"{self.name}[{index} >> 2u] = {value}"
 
     def store4(self, index: str, value: str, rest: str, declarations: Declarations) -> list[str]:
-        """Statements that write the first ``rest`` of four elements at ``index`` (a multiple of 4): 4 or more are all.
+        """Return statements that write the first ``rest``, or all, of four elements at ``index``, a multiple of 4.
 
         ``index``, ``value`` and ``rest`` are names or literals.
         """

@@ -1,4 +1,4 @@
-"""The tiles of matrix products: how many outputs a workgroup and an invocation have, and how operands are staged."""
+"""The tiles of matrix products: outputs of a workgroup and of an invocation, and how operands are staged."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ TILES: dict[str, Tile] = {
 
 
 def choose_tile(profile: TargetProfile, options: dict[str, int | str | bool]) -> Tile:
-    """The tile that the options name, or the target's own."""
+    """Return the tile that the options name, or the target's default."""
     name = options.get("tile", "software" if profile.software else "medium")
     if name not in TILES:
         raise KernelError(f"tile is {name!r}, expected one of {', '.join(TILES)}")

@@ -1,8 +1,8 @@
 """The skeleton of a batched matrix product in WGSL: tiles, accumulators in registers, operands by snippets.
 
-``matmul`` and ``conv2d`` are this one loop with other snippets. An operand's element is found from what its row
-(or column) gives and what its depth gives, each computed once and kept as four integers; so the divisions of an
-implicit im2col stay out of the inner loop.
+``matmul`` and ``conv2d`` share this loop and differ in snippets. An operand's element is found from four integers of
+its row (or column) and four of its depth, each computed once: the divisions of an implicit im2col stay out of the
+inner loop.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from weft.kernels import Axis
 from weft.target import KernelSpec
 
 HEAVY = 2048
-"""Operations in all of an invocation's stores from which these are a loop: drivers inline and compile each call."""
+"""Operations of all stores of an invocation from which the stores are a loop: drivers inline each call."""
 UNROLLED = 4
 """Depths in a step of the loop without workgroup memory: software drivers bound the steps."""
 
@@ -70,7 +70,7 @@ class Product:
 
 
 def write_product(module: Module, product: Product, tile: Tile, texts: dict[Expr, str]) -> KernelSpec:
-    """The kernel of a product; ``texts`` gives the WGSL of its four counts."""
+    """Write the kernel of a product; ``texts`` holds the WGSL of its four counts."""
     writer = _ProductWriter(module, product, tile, texts)
     rows = work.groups(product.rows, tile.rows)
     columns = work.groups(product.columns, tile.columns)
@@ -106,13 +106,13 @@ class _ProductWriter:
 
     @property
     def stored_in_turn(self) -> int:
-        """Steps of the loop of stores; 0 where each has a statement."""
+        """Steps of the loop of stores; 0 where each store has a statement."""
         count = self.tile.row_block * self.tile.column_block
         heavy = self.product.weight * count > HEAVY
         return count // (4 if self.product.wide else 1) if heavy else 0
 
     def body(self) -> list[str]:
-        """The entry point: which tile this workgroup has, the accumulators, the loop, the stores."""
+        """Return the entry point: the workgroup's tile, the accumulators, the loop, the stores."""
         tile = self.tile
         lines = [
             "let group = i32(workgroup_id.y * workgroups.x + workgroup_id.x);",
@@ -130,7 +130,7 @@ class _ProductWriter:
         return [f"    {line}" for line in lines] + self._stores()
 
     def _batch(self) -> list[str]:
-        """Which batch, and which piece of the depth."""
+        """Return statements that find the batch and the piece of the depth."""
         numbers = (
             f"{'let' if self.product.splits is None else 'var'} batch = group / (tile_rows * tile_columns);"
         )
@@ -152,19 +152,19 @@ class _ProductWriter:
         return [f"c{i}_{j}" for i in range(self.tile.row_block) for j in range(self.tile.column_block // 4)]
 
     def _row(self, i: int) -> str:
-        """The row of the invocation's i-th accumulators."""
+        """Return the row of the invocation's i-th accumulators."""
         if self.tile.depth:  # four rows are one vector of the staged tile
             return f"row0 + (down + {i // 4 * self.tile.down}i) * 4i + {i % 4}i"
         return f"row0 + down * {self.tile.row_block}i + {i}i"
 
     def _column(self, j: int, lane: int) -> str:
-        """The column of a lane of the invocation's j-th vectors."""
+        """Return the column of a lane of the invocation's j-th vectors."""
         if self.tile.depth:
             return f"column0 + (across + {j * self.tile.across}i) * 4i + {lane}i"
         return f"column0 + across * {self.tile.column_block}i + {4 * j + lane}i"
 
     def _multiply(self) -> list[str]:
-        """One step of depth, from a0 … (scalars or vectors' lanes) and b0 …."""
+        """Return the products at one depth, of a0 … (scalars or vectors' lanes) and b0 …."""
         lines = []
         for i in range(self.tile.row_block):
             a = f"a{i // 4}.{'xyzw'[i % 4]}" if self.tile.depth else f"a{i}"
@@ -176,7 +176,7 @@ class _ProductWriter:
         return lines
 
     def _direct(self) -> list[str]:
-        """Operands straight from the buffers; rows and columns beyond the end read the last, and are not stored."""
+        """Return the loop that reads operands from buffers; indices beyond the end read the last row or column."""
         tile = self.tile
         lanes = [(j, lane) for j in range(tile.column_block // 4) for lane in range(4)]
         lines = [
@@ -204,7 +204,7 @@ class _ProductWriter:
         return [*lines, "}", f"for (; k < {self.end}; k++) {{", *(f"    {line}" for line in step), "}"]
 
     def _direct_step(self) -> list[str]:
-        """The products at one depth, and the step to the next place."""
+        """Return the products at one depth, and the step to the next depth."""
         tile = self.tile
         lines = ["let a_at = a_depth(at);", "let b_at = b_depth(at);"]
         lines += [f"let a{i} = a_value(a_outer{i}, a_at);" for i in range(tile.row_block)]
@@ -229,7 +229,7 @@ class _ProductWriter:
         )
 
     def _staged(self) -> list[str]:
-        """Operands by way of workgroup memory: all invocations fill both tiles, then each reads its part."""
+        """Return the loop that stages operands in workgroup memory: all invocations fill both tiles, then read them."""
         tile = self.tile
         self._depth_place()
         heads: list[str] = []
@@ -240,7 +240,7 @@ class _ProductWriter:
             ("b", tile.columns, "column0", self.n),
         ):
             side: Side = getattr(self.product, name)
-            vectors = size // 4  # written across the rows of the tile, those would meet in one memory bank
+            vectors = size // 4  # transposed on the way in, writes would share a memory bank without padding
             row = vectors + 1 if side.vector == "depth" else vectors
             self.module.shared(f"tile_{name}", f"array<{self.V}, {row}>", tile.depth)
             if not side.vector:
@@ -267,7 +267,7 @@ class _ProductWriter:
         return [*lines, *(f"    {line}" for line in inside), "}"]
 
     def _products(self) -> list[str]:
-        """The multiplications of a stage, unrolled: constant places in the tiles need no bounds check in the loop."""
+        """Return the products of a stage, unrolled: constant indices need no bounds check in the loop."""
         tile, lines = self.tile, []
         for k in range(tile.depth):
             lines.append("{")
@@ -284,7 +284,7 @@ class _ProductWriter:
     def _slot(
         self, name: str, slot: int, size: int, first: str, end: str
     ) -> tuple[list[str], list[str], list[str]]:
-        """What an invocation stages at a time: four neighbouring rows (or columns) at one depth, one by one."""
+        """Stage four neighbouring rows (or columns) at one depth, loaded one by one."""
         tile, s, vectors = self.tile, f"{name}{slot}", size // 4
         head = [
             f"let {s}_slot = i32(local) + {slot * tile.invocations}i;",
@@ -306,7 +306,7 @@ class _ProductWriter:
     def _slot_of_outer(
         self, name: str, slot: int, size: int, first: str, end: str
     ) -> tuple[list[str], list[str], list[str]]:
-        """Four neighbouring rows (or columns) at one depth, which lie together."""
+        """Stage four neighbouring rows (or columns) at one depth, which are contiguous."""
         s, vectors = f"{name}{slot}", size // 4
         head = [
             f"let {s}_slot = i32(local) + {slot * self.tile.invocations}i;",
@@ -320,7 +320,7 @@ class _ProductWriter:
     def _slot_of_depth(
         self, name: str, slot: int, size: int, first: str, end: str
     ) -> tuple[list[str], list[str], list[str]]:
-        """Four neighbours in depth of one row (or column), which lie together; they are turned on the way in."""
+        """Stage four contiguous neighbours in depth of a row (or column), transposed on the way in."""
         tile, s = self.tile, f"{name}{slot}"
         head = [
             f"let {s}_slot = i32(local) + {slot * tile.invocations}i;",
@@ -335,7 +335,7 @@ class _ProductWriter:
         return head, self._load(name, s, f"{name}_value({s}_outer, {s}_at)"), put
 
     def _load(self, name: str, s: str, value: str) -> list[str]:
-        """Read a slot's values at the stage that begins at k0: zero beyond the end."""
+        """Read a slot's values of the stage that begins at k0; they are zero beyond the end."""
         return [
             f"{s}_values = {self.V}();",
             f"if (k0 + {s}_depth < {self.end}) {{",
@@ -362,7 +362,7 @@ class _ProductWriter:
         return lines
 
     def _stores_in_turn(self) -> list[str]:
-        """The stores as a loop: the accumulators become an array only now, so the products are not slower."""
+        """Return the stores as a loop: only here the accumulators become an array, so that the products stay fast."""
         tile, each = self.tile, 4 if self.product.wide else 1
         across = tile.column_block // each
         row, column = f"row0 + down * {tile.row_block}i + i", f"column0 + across * {tile.column_block}i + j"

@@ -1,4 +1,4 @@
-"""Four neighbouring points of a derived kernel at a time: 16-byte access to 32-bit types, whole words of others."""
+"""Writes four neighbouring points at a time: 16-byte access to 32-bit types, whole words of packed types."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from weft.kernels import Axis, Check, Kernel, Part, Reduction, Store
 
 
 class FourWriter(PointWriter):
-    """What writers of four neighbours along ``axis`` share: ``four`` holds what moves with it, ``emitter`` the rest."""
+    """Base of writers of four neighbours along ``axis``: ``four`` emits vectors, ``emitter`` scalars."""
 
     def __init__(self, module: Module, kernel: Kernel, part: Part, axis: Axis | None = None) -> None:
         super().__init__(module, kernel, part)
@@ -31,7 +31,7 @@ class FourWriter(PointWriter):
         self.four = self.emitter.beside(self.resolve_four, width=4, opaque_loads=True)
 
     def resolve_four(self, node: Expr) -> WgslValue:
-        """The text of what the emitter knows, or of a load: of four elements where its index moves with the axis."""
+        """Return the text of a variable or of a load, of four elements where its index varies along the axis."""
         if node.function == "variable":
             return self.emitter.value(node)
         index = node.args[0]
@@ -44,7 +44,7 @@ class FourWriter(PointWriter):
         return WgslValue(text if wanted == given else f"{wanted}({text})", 4, wanted, 1)
 
     def define_axis(self, name: str) -> None:
-        """Give the axis the value of the variable ``name``, the first of four."""
+        """Let the axis stand for four values, the first in the variable ``name``."""
         self.emitter.define(self.axis.variable, name)
         self.four.define(self.axis.variable, f"(vec4<i32>({name}) + vec4<i32>(0i, 1i, 2i, 3i))", 4)
 
@@ -81,29 +81,29 @@ class FourWriter(PointWriter):
 
 
 class RowWriter(FourWriter):
-    """Reductions over rows that lie in aligned fours, an invocation taking every so many-th four of its row."""
+    """Writes reductions over rows of aligned fours, in workgroup-strided loops."""
 
     def prepare(self) -> None:
-        """Learn what is used twice among the values of four."""
+        """Count the uses of vectors."""
         self.four.count(self.part.expressions)
 
     def fold(self, reduction: Reduction) -> reductions.Fold:
-        """Four lanes' folds at a time."""
+        """Return the fold of four lanes."""
         return reductions.make_fold(reduction, f"{identifier(reduction.result.data)}_four", 4)
 
     def folded_value(self, reduction: Reduction) -> str:
-        """The text of the next four terms."""
+        """Return the text of the next four terms."""
         return self._wide(reduction.value)
 
     def folded(self, fold: reductions.Fold) -> reductions.Fold:
-        """The lanes joined."""
+        """Return the fold of the joined lanes."""
         return fold.narrowed(self.emitter, identifier(fold.reduction.result.data))
 
     def strided(
         self, roots: Sequence[Expr], body: Callable[[Callable[[], str]], None], after: Callable[[int], None],
         unrolled: int,
     ) -> None:  # fmt: skip
-        """Every so many-th four, from this invocation's own number on."""
+        """Write a workgroup-strided loop over fours."""
         with self.four.scope():
             for node in self.emitter.hoist(roots, [self.axis.variable]):
                 known = self.emitter.value(node)
@@ -124,7 +124,7 @@ class RowWriter(FourWriter):
             self.emitter.line(f"{self.view(store.buffer).all4(index, value, self.module.declarations)};")
 
     def checks(self, checks: Iterable[Check]) -> None:
-        """Rows in fours have no checks."""
+        """Raise ``KernelError`` for checks, which rows in fours cannot have."""
         if list(checks):
             raise KernelError(
                 f"kernel {self.module.name}: checks in a cooperative vector kernel; use vector 1"
@@ -132,10 +132,10 @@ class RowWriter(FourWriter):
 
 
 class VectorWriter(FourWriter):
-    """Four neighbouring points of a one-axis part at a time, the last invocation's fewer."""
+    """Writes four neighbouring points of a part of one axis at a time; the last invocation may have fewer."""
 
     def write(self) -> list[str]:
-        """All statements of the part."""
+        """Return all statements of the part."""
         emitter, four = self.emitter, self.four
         four.count(self.part.expressions)
         count = emitter.named(self.axis.size).text

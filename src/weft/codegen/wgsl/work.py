@@ -1,4 +1,4 @@
-"""How many workgroups: counts of points as expressions, and a line of workgroups folded into two dimensions."""
+"""Workgroup counts: counts of points as expressions, and a linear count as two dimensions of a dispatch."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from weft.expr.node import INDEX
 from weft.kernels import Axis
 
 MOST = 65535
-"""Workgroups that WebGPU starts in one dimension, at most."""
+"""The limit of workgroups in one dimension of a dispatch."""
 
 
 def points(axes: Iterable[Axis]) -> Expr:
-    """The number of points of an index space."""
+    """Return the number of points of an index space."""
     total = const(1, INDEX)
     for axis in axes:
         total = simplify(total * axis.size)
@@ -21,7 +21,7 @@ def points(axes: Iterable[Axis]) -> Expr:
 
 
 def groups(count: Expr, each: int) -> Expr:
-    """How many workgroups of ``each`` points hold ``count`` of them."""
+    """Return how many workgroups of ``each`` points ``count`` points need."""
     if each == 1:
         return count
     if count.function == "const":
@@ -30,7 +30,7 @@ def groups(count: Expr, each: int) -> Expr:
 
 
 def together(counts: Iterable[Expr]) -> Expr:
-    """The sum of workgroup counts, constants in one; a balanced tree, so that many parts are not nested deep."""
+    """Return the sum of workgroup counts, constants added up; a balanced tree, so that many parts nest little."""
     known, terms = 0, []
     for count in counts:
         if count.function == "const":
@@ -40,13 +40,13 @@ def together(counts: Iterable[Expr]) -> Expr:
     if known or not terms:
         terms.append(const(known, INDEX))
     while len(terms) > 1:
-        pairs = [one + other for one, other in zip(terms[::2], terms[1::2], strict=False)]
+        pairs = [left + right for left, right in zip(terms[::2], terms[1::2], strict=False)]
         terms = pairs + terms[len(pairs) * 2 :]
     return terms[0]
 
 
 def grid(total: Expr) -> tuple[str, str, str]:
-    """``total`` workgroups as the x, y and z counts of a dispatch, no dimension over the limit, few of them idle.
+    """Return ``total`` workgroups as x, y and z counts of a dispatch within the limit, with few idle workgroups.
 
     The shader's linear number is ``workgroup_id.y * workgroups.x + workgroup_id.x``; it may exceed the total.
 
