@@ -980,7 +980,7 @@ def conv2d(
 
     On ``cpu`` filters of 3x3, and of 4x4 with stride 2, over many channels are computed by Winograd's filtering, in
     tiles of up to 4x4 results. An infinity or NaN in the input makes all results of the tiles that read it NaN, where
-    a plain sum makes infinity or NaN of the results that read it, and only of those.
+    a direct sum makes infinity or NaN of the results that read it, and only of those.
     """
 def conv3d(
     input: Tensor,

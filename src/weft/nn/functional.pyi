@@ -111,7 +111,7 @@ def max_pool3d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Tensor:
-    """The largest element of each window of (N, C, D, H, W) or without N, as ``torch.nn.functional.max_pool3d``."""
+    """The largest element of each window of (N, C, D, H, W), as ``torch.nn.functional.max_pool3d``."""
 def avg_pool1d(
     input: Tensor,
     kernel_size: Pair,
@@ -144,9 +144,9 @@ def avg_pool3d(
 def adaptive_avg_pool1d(input: Tensor, output_size: OptionalPair) -> Tensor:
     """(N, C, L) or (C, L) divided into ``output_size`` windows, and their means."""
 def adaptive_avg_pool2d(input: Tensor, output_size: OptionalPair) -> Tensor:
-    """(N, C, H, W) or (C, H, W) divided into ``output_size`` windows, and their means; ``None`` keeps a size."""
+    """(N, C, H, W) or (C, H, W) divided into ``output_size`` windows, and their means; None keeps a size."""
 def adaptive_avg_pool3d(input: Tensor, output_size: OptionalPair) -> Tensor:
-    """(N, C, D, H, W) or without N divided into ``output_size`` windows, and their means; ``None`` keeps a size."""
+    """(N, C, D, H, W) or without N divided into ``output_size`` windows, and their means; None keeps a size."""
 def adaptive_max_pool1d(input: Tensor, output_size: OptionalPair, return_indices: bool = False) -> Tensor:
     """(N, C, L) or (C, L) divided into ``output_size`` windows, and their largest elements."""
 def adaptive_max_pool2d(input: Tensor, output_size: OptionalPair, return_indices: bool = False) -> Tensor:
@@ -210,7 +210,7 @@ def lp_pool3d(
     stride: Pair | None = None,
     ceil_mode: bool = False,
 ) -> Tensor:
-    """The p-th root of the sum of p-th powers of each window, (N, C, D, H, W) or without N: ``norm_type`` is p."""
+    """The p-th root of the sum of p-th powers of each window, (N, C, D, H, W) or (C, D, H, W)."""
 def unfold(
     input: Tensor,
     kernel_size: Pair,
@@ -272,7 +272,7 @@ def conv2d(
 
     On ``cpu`` filters of 3x3, and of 4x4 with stride 2, over many channels are computed by Winograd's filtering, in
     tiles of up to 4x4 results. An infinity or NaN in the input makes all results of the tiles that read it NaN, where
-    a plain sum makes infinity or NaN of the results that read it, and only of those.
+    a direct sum makes infinity or NaN of the results that read it, and only of those.
     """
 def conv3d(
     input: Tensor,

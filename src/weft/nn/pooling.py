@@ -189,13 +189,13 @@ class _PowerPool(Module):
 
 
 class LPPool1d(_PowerPool):
-    """The p-norm of each window, p being ``norm_type``: (N, C, L) or (C, L)."""
+    """The p-th root of the sum of p-th powers of each window, p being ``norm_type``: (N, C, L) or (C, L)."""
 
     op = "lp_pool1d"
 
 
 class LPPool2d(_PowerPool):
-    """The p-norm of each window, p being ``norm_type``: (N, C, H, W) or (C, H, W).
+    """The p-th root of the sum of p-th powers of each window, p being ``norm_type``: (N, C, H, W) or (C, H, W).
 
     >>> import weft as wf
     >>> wf.nn.LPPool2d(2, 2)(wf.tensor([[[3.0, 4.0], [0.0, 0.0]]])).item()
@@ -206,7 +206,7 @@ class LPPool2d(_PowerPool):
 
 
 class LPPool3d(_PowerPool):
-    """The p-norm of each window, p being ``norm_type``: (N, C, D, H, W) or (C, D, H, W)."""
+    """The p-th root of the sum of p-th powers of each window, p being ``norm_type``: (N, C, D, H, W) or without N."""
 
     op = "lp_pool3d"
 

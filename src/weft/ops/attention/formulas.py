@@ -15,6 +15,7 @@ from weft.ops.make.creation import to_dtype
 from weft.ops.matmul.linear import MATMUL, swap_last
 from weft.ops.pointwise.expressions import unbroadcast
 from weft.ops.reduce.softmax import SOFTMAX, SOFTMAX_BACKWARD
+from weft.ops.registry.binders import add, mul, sub
 from weft.ops.registry.interpreters import bind
 from weft.ops.registry.spec import TensorType
 from weft.ops.registry.table import lookup
@@ -63,7 +64,7 @@ def weights_of(scores: Any, mask: Any, causal: bool) -> Any:
     if mask.dtype.kind == "bool":
         scores = bind(where, mask, scores, hidden)
     else:
-        scores = bind(lookup("add"), scores, mask)
+        scores = add(scores, mask)
     masked = bind(lookup("eq"), bind(lookup("amax"), scores.detach(), dims=(dim,), keepdim=True), hidden)
     weights = bind(SOFTMAX, bind(where, masked, 0.0, scores), dim=dim)
     return bind(where, masked, 0.0, weights)
@@ -76,10 +77,6 @@ def _wide(value: Any) -> Any:
 
 def _product(a: Any, b: Any) -> Any:
     return bind(MATMUL, a, b)
-
-
-def _times(a: Any, b: Any) -> Any:
-    return bind(lookup("mul"), a, b)
 
 
 def _softmax_gradient(weights: Any, values: Any) -> Any:
@@ -101,7 +98,7 @@ class _Parts:
 def _parts(grad: Any, given: Sequence[Any], causal: bool, scale: float) -> _Parts:
     shared = given[1].shape[2]
     out, q, k, v = (_wide(grouped(value, shared)) for value in (grad, *given[:3]))
-    scores = _times(_product(q, swap_last(k)), scale)
+    scores = mul(_product(q, swap_last(k)), scale)
     mask = grouped_mask(given[3] if len(given) > 3 else None, shared)
     return _Parts(out, q, k, v, weights_of(scores, mask, causal))
 
@@ -137,23 +134,22 @@ def second_gradient(
     parts = _parts(grad, given, causal, scale)
     a, b, c = (_wide(grouped(seed, given[1].shape[2])) for seed in seeds)
     weights, q, k = parts.weights, parts.q, parts.k
-    add, sub = lookup("add"), lookup("sub")
 
     def inner(x: Any, y: Any) -> Any:
-        return bind(lookup("sum"), _times(x, y), dims=(len(x.shape) - 1,), keepdim=True)
+        return bind(lookup("sum"), mul(x, y), dims=(len(x.shape) - 1,), keepdim=True)
 
     by_weights = _product(parts.grad, swap_last(parts.v))
-    seen = _times(bind(add, _product(a, swap_last(k)), _product(q, swap_last(b))), scale)
+    seen = mul(add(_product(a, swap_last(k)), _product(q, swap_last(b))), scale)
     by_products = _softmax_gradient(weights, seen)  # the gradient of T
-    by_p = bind(sub, _times(seen, bind(sub, by_weights, inner(weights, by_weights))),
-                _times(by_weights, inner(weights, seen)))  # fmt: skip
-    by_p = bind(add, by_p, _product(parts.grad, swap_last(c)))
+    by_p = sub(mul(seen, sub(by_weights, inner(weights, by_weights))),
+                mul(by_weights, inner(weights, seen)))  # fmt: skip
+    by_p = add(by_p, _product(parts.grad, swap_last(c)))
     by_scores = _softmax_gradient(weights, by_p)
     by_seen = _softmax_gradient(weights, by_weights)  # the gradient of W
-    of_scores, of_seen = _times(by_scores, scale), _times(by_seen, scale)
-    by_grad = bind(add, _product(by_products, parts.v), _product(weights, c))
-    by_q = bind(add, _product(of_scores, k), _product(of_seen, b))
-    by_k = bind(add, _product(swap_last(of_scores), q), _product(swap_last(of_seen), a))
+    of_scores, of_seen = mul(by_scores, scale), mul(by_seen, scale)
+    by_grad = add(_product(by_products, parts.v), _product(weights, c))
+    by_q = add(_product(of_scores, k), _product(of_seen, b))
+    by_k = add(_product(swap_last(of_scores), q), _product(swap_last(of_seen), a))
     by_v = _product(swap_last(by_products), parts.grad)
     of_out = TensorType(tuple(grad.shape), grad.dtype)
     grads = zip((by_grad, by_q, by_k, by_v), (of_out, *types[:3]), strict=True)

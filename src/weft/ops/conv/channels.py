@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from weft.errors import ArgumentError, ShapeError, mistake
-from weft.ops.conv.pooling_functions import avg_pool1d, avg_pool2d, avg_pool3d
+from weft.ops.conv.pooling_functions import avg_pools
+from weft.ops.conv.ranks import by_rank
 from weft.ops.registry import arguments
 from weft.ops.registry.annotations import Pair, Tensor
 from weft.ops.registry.functions import function
@@ -89,8 +90,21 @@ def local_response_norm(
         return input
     squares = reshape(input * input, shape[0], 1, shape[1], math.prod(shape[2:]))
     squares = pad(squares, (0, 0, width // 2, (width - 1) // 2))
-    means = reshape(avg_pool2d(squares, (width, 1), stride=1), *shape)
+    means = reshape(avg_pools[2](squares, (width, 1), stride=1), *shape)
     return input / (means * alpha + k) ** beta
+
+
+def _lp_pool(
+    rank: int,
+    input: Tensor,
+    norm_type: float,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    ceil_mode: bool = False,
+) -> Tensor:
+    name = f"lp_pool{rank}d"
+    means = avg_pools[rank](_powers(name, input, norm_type), kernel_size, stride, 0, ceil_mode)
+    return _root(means, norm_type, tuple_of(name, "kernel_size", kernel_size, rank, 1))
 
 
 @function(functional=True, method=False, top=False, wide=True)
@@ -102,34 +116,20 @@ def lp_pool1d(
     ceil_mode: bool = False,
 ) -> Tensor:
     """The p-th root of the sum of p-th powers of each window, (N, C, L) or (C, L): ``norm_type`` is p."""
-    means = avg_pool1d(_powers("lp_pool1d", input, norm_type), kernel_size, stride, 0, ceil_mode)
-    return _root(means, norm_type, tuple_of("lp_pool1d", "kernel_size", kernel_size, 1, 1))
+    return _lp_pool(1, input, norm_type, kernel_size, stride, ceil_mode)
 
 
-@function(functional=True, method=False, top=False, wide=True)
-def lp_pool2d(
-    input: Tensor,
-    norm_type: float,
-    kernel_size: Pair,
-    stride: Pair | None = None,
-    ceil_mode: bool = False,
-) -> Tensor:
-    """The p-th root of the sum of p-th powers of each window, (N, C, H, W) or (C, H, W): ``norm_type`` is p."""
-    means = avg_pool2d(_powers("lp_pool2d", input, norm_type), kernel_size, stride, 0, ceil_mode)
-    return _root(means, norm_type, tuple_of("lp_pool2d", "kernel_size", kernel_size, 2, 1))
-
-
-@function(functional=True, method=False, top=False, wide=True)
-def lp_pool3d(
-    input: Tensor,
-    norm_type: float,
-    kernel_size: Pair,
-    stride: Pair | None = None,
-    ceil_mode: bool = False,
-) -> Tensor:
-    """The p-th root of the sum of p-th powers of each window, (N, C, D, H, W) or without N: ``norm_type`` is p."""
-    means = avg_pool3d(_powers("lp_pool3d", input, norm_type), kernel_size, stride, 0, ceil_mode)
-    return _root(means, norm_type, tuple_of("lp_pool3d", "kernel_size", kernel_size, 3, 1))
+by_rank(
+    "lp_pool{}d",
+    {
+        2: """The p-th root of the sum of p-th powers of each window, (N, C, H, W) or (C, H, W): ``norm_type`` is p.""",
+        3: """The p-th root of the sum of p-th powers of each window, (N, C, D, H, W) or (C, D, H, W).""",
+    },
+    functional=True,
+    method=False,
+    top=False,
+    wide=True,
+)(_lp_pool)
 
 
 def _powers(name: str, input: Tensor, norm_type: float) -> Tensor:

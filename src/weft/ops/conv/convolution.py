@@ -14,12 +14,12 @@ from typing import Any
 from weft import dtypes
 from weft.errors import DTypeError, ShapeError, mistake
 from weft.ops.conv.kernels import lowering
+from weft.ops.conv.ranks import by_rank
 from weft.ops.conv.sizes import Convolution
 from weft.ops.make.creation import to_dtype
 from weft.ops.matmul.linear import saves_other, wide_option
 from weft.ops.registry import arguments
 from weft.ops.registry.annotations import Pair, Tensor
-from weft.ops.registry.functions import function
 from weft.ops.registry.interpreters import bind
 from weft.ops.registry.rounding import NARROW
 from weft.ops.registry.rules import Precision, Rules
@@ -231,9 +231,41 @@ def _with_bias(out: Any, bias: Any, rank: int, batched: bool) -> Any:
     return out if batched else bind(reshape, out, shape=tuple(out.shape[1:]))
 
 
+@by_rank(
+    "conv{}d",
+    {
+        1: """1-d cross-correlation, as ``torch.nn.functional.conv1d``.
+
+    ``input`` (N, C, L) or (C, L), ``weight`` (O, C / groups, K), ``bias`` (O); gives (N, O, L').
+    """,
+        2: """2-d cross-correlation, as ``torch.nn.functional.conv2d``.
+
+    ``input`` (N, C, H, W) or (C, H, W), ``weight`` (O, C / groups, KH, KW), ``bias`` (O); gives (N, O, OH, OW).
+    ``padding`` may be ``"valid"`` or, with stride 1, ``"same"``, which puts the odd element at the end.
+
+    On ``cpu`` filters of 3x3, and of 4x4 with stride 2, over many channels are computed by Winograd's filtering, in
+    tiles of up to 4x4 results. An infinity or NaN in the input makes all results of the tiles that read it NaN, where
+    a direct sum makes infinity or NaN of the results that read it, and only of those.
+    """,
+        3: """3-d cross-correlation, as ``torch.nn.functional.conv3d``.
+
+    ``input`` (N, C, D, H, W) or (C, D, H, W), ``weight`` (O, C / groups, KD, KH, KW), ``bias`` (O).
+    """,
+    },
+    functional=True,
+    method=False,
+    autocast="lower",
+)
 def _convolve(
-    rank: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
-) -> Any:
+    rank: int,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Pair | str = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+) -> Tensor:
     where = f"conv{rank}d"
     batched = _checked(where, rank, input, weight, bias, groups, lambda: int(weight.shape[0]))
     steps = tuple_of(where, "stride", stride, rank, 1)
@@ -259,17 +291,28 @@ def _padding(
     return both_sides(tuple_of(where, "padding", padding, len(kernel)))
 
 
+_ADJOINT = """The adjoint of ``conv{0}d``, as ``torch.nn.functional.conv_transpose{0}d``; ``weight`` {1}."""
+_WEIGHTS = {1: "(C, O / groups, K)", 2: "(C, O / groups, KH, KW)", 3: "(C, O / groups, *kernel)"}
+
+
+@by_rank(
+    "conv_transpose{}d",
+    {rank: _ADJOINT.format(rank, shape) for rank, shape in _WEIGHTS.items()},
+    functional=True,
+    method=False,
+    autocast="lower",
+)
 def _transpose(
     rank: int,
-    input: Any,
-    weight: Any,
-    bias: Any,
-    stride: Any,
-    padding: Any,
-    output_padding: Any,
-    groups: int,
-    dilation: Any,
-) -> Any:
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
+    groups: int = 1,
+    dilation: Pair = 1,
+) -> Tensor:
     where = f"conv_transpose{rank}d"
     batched = _checked(where, rank, input, weight, bias, groups, lambda: int(weight.shape[1]) * groups)
     steps = tuple_of(where, "stride", stride, rank, 1)
@@ -316,104 +359,3 @@ def _transpose(
         **({} if bias is None else wide_option(input, bias)),
     )
     return _with_bias(out, bias, rank, batched)
-
-
-@function(functional=True, method=False, autocast="lower")
-def conv1d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Pair = 1,
-    padding: Pair | str = 0,
-    dilation: Pair = 1,
-    groups: int = 1,
-) -> Tensor:
-    """1-d cross-correlation, as ``torch.nn.functional.conv1d``.
-
-    ``input`` (N, C, L) or (C, L), ``weight`` (O, C / groups, K), ``bias`` (O); gives (N, O, L').
-    """
-    return _convolve(1, input, weight, bias, stride, padding, dilation, groups)
-
-
-@function(functional=True, method=False, autocast="lower")
-def conv2d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Pair = 1,
-    padding: Pair | str = 0,
-    dilation: Pair = 1,
-    groups: int = 1,
-) -> Tensor:
-    """2-d cross-correlation, as ``torch.nn.functional.conv2d``.
-
-    ``input`` (N, C, H, W) or (C, H, W), ``weight`` (O, C / groups, KH, KW), ``bias`` (O); gives (N, O, OH, OW).
-    ``padding`` may be ``"valid"`` or, with stride 1, ``"same"``, which puts the odd element at the end.
-
-    On ``cpu`` filters of 3x3, and of 4x4 with stride 2, over many channels are computed by Winograd's filtering, in
-    tiles of up to 4x4 results. An infinity or NaN in the input makes all results of the tiles that read it NaN, where
-    a plain sum makes infinity or NaN of the results that read it, and only of those.
-    """
-    return _convolve(2, input, weight, bias, stride, padding, dilation, groups)
-
-
-@function(functional=True, method=False, autocast="lower")
-def conv3d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Pair = 1,
-    padding: Pair | str = 0,
-    dilation: Pair = 1,
-    groups: int = 1,
-) -> Tensor:
-    """3-d cross-correlation, as ``torch.nn.functional.conv3d``.
-
-    ``input`` (N, C, D, H, W) or (C, D, H, W), ``weight`` (O, C / groups, KD, KH, KW), ``bias`` (O).
-    """
-    return _convolve(3, input, weight, bias, stride, padding, dilation, groups)
-
-
-@function(functional=True, method=False, autocast="lower")
-def conv_transpose1d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Pair = 1,
-    padding: Pair = 0,
-    output_padding: Pair = 0,
-    groups: int = 1,
-    dilation: Pair = 1,
-) -> Tensor:
-    """The adjoint of ``conv1d``, as ``torch.nn.functional.conv_transpose1d``; ``weight`` (C, O / groups, K)."""
-    return _transpose(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
-
-
-@function(functional=True, method=False, autocast="lower")
-def conv_transpose2d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Pair = 1,
-    padding: Pair = 0,
-    output_padding: Pair = 0,
-    groups: int = 1,
-    dilation: Pair = 1,
-) -> Tensor:
-    """The adjoint of ``conv2d``, as ``torch.nn.functional.conv_transpose2d``; ``weight`` (C, O / groups, KH, KW)."""
-    return _transpose(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
-
-
-@function(functional=True, method=False, autocast="lower")
-def conv_transpose3d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Pair = 1,
-    padding: Pair = 0,
-    output_padding: Pair = 0,
-    groups: int = 1,
-    dilation: Pair = 1,
-) -> Tensor:
-    """The adjoint of ``conv3d``, as ``torch.nn.functional.conv_transpose3d``; ``weight`` (C, O / groups, *kernel)."""
-    return _transpose(3, input, weight, bias, stride, padding, output_padding, groups, dilation)

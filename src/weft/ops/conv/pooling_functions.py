@@ -7,6 +7,7 @@ from typing import Any
 from weft.errors import ArgumentError, ShapeError, mistake
 from weft.ops.conv.pooling import MAX_POOL
 from weft.ops.conv.pooling_means import AVG_POOL
+from weft.ops.conv.ranks import by_rank
 from weft.ops.registry import arguments
 from weft.ops.registry.annotations import OptionalPair, Pair, Tensor
 from weft.ops.registry.functions import function
@@ -44,42 +45,6 @@ def _sliding(where: str, rank: int, kernel_size: Any, stride: Any, padding: Any)
     return {"kernel": kernel, "stride": steps, "padding": pads}
 
 
-def _max_pool(
-    rank: int,
-    input: Any,
-    kernel_size: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    ceil_mode: bool,
-    return_indices: bool,
-) -> Any:
-    where = f"max_pool{rank}d"
-    _image(where, rank, input)
-    window = _sliding(where, rank, kernel_size, stride, padding)
-    gaps = tuple_of(where, "dilation", dilation, rank, 1)
-    out = _over_images(MAX_POOL, where, rank, input, **window, dilation=gaps, ceil_mode=bool(ceil_mode))
-    return out if return_indices else out[0]
-
-
-def _avg_pool(
-    rank: int, input: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, count_include_pad: bool,
-    divisor_override: int | None = None,
-) -> Any:  # fmt: skip
-    where = f"avg_pool{rank}d"
-    _image(where, rank, input)
-    window = _sliding(where, rank, kernel_size, stride, padding)
-    divisor = (
-        0 if divisor_override is None else arguments.integer(where, "divisor_override", divisor_override)
-    )
-    if divisor_override is not None and divisor == 0:
-        raise ArgumentError(mistake(where, "divisor_override", 0, "not 0"))
-    return _over_images(
-        AVG_POOL, where, rank, input, **window, ceil_mode=bool(ceil_mode), include_padding=bool(count_include_pad),
-        divisor=divisor,
-    )[0]  # fmt: skip
-
-
 def _bins(where: str, rank: int, input: Any, output_size: Any) -> tuple[int, ...]:
     """Return the sizes of an adaptive output; ``None`` keeps a size of the input."""
     _image(where, rank, input)
@@ -99,72 +64,64 @@ def _even(sizes: tuple[int, ...], bins: tuple[int, ...]) -> dict[str, Any]:
     return {"kernel": kernel, "stride": kernel, "padding": (0,) * len(kernel), "ceil_mode": False}
 
 
-def _adaptive_avg(rank: int, input: Any, output_size: Any) -> Any:
-    where = f"adaptive_avg_pool{rank}d"
-    bins = _bins(where, rank, input, output_size)
-    if all(size == 1 for size in bins):
-        dims = tuple(range(len(input.shape) - rank, len(input.shape)))
-        return bind(lookup("mean"), input, dims=dims, keepdim=True)
-    window = _even(tuple(input.shape[-rank:]), bins)
-    more = {} if "bins" in window else {"include_padding": False, "divisor": 0}
-    return _over_images(AVG_POOL, where, rank, input, **window, **more)[0]
+_WHERE: dict[str, Any] = {"functional": True, "method": False, "top": False}
 
 
-def _adaptive_max(rank: int, input: Any, output_size: Any, return_indices: bool) -> Any:
-    where = f"adaptive_max_pool{rank}d"
-    bins = _bins(where, rank, input, output_size)
-    window = _even(tuple(input.shape[-rank:]), bins)
-    more = {} if "bins" in window else {"dilation": (1,) * rank}
-    out = _over_images(MAX_POOL, where, rank, input, **window, **more)
+@by_rank(
+    "max_pool{}d",
+    {
+        1: """The largest element of each window of (N, C, L) or (C, L), as ``torch.nn.functional.max_pool1d``.""",
+        2: """The largest element of each window of (N, C, H, W) or (C, H, W), as ``torch.nn.functional.max_pool2d``.
+
+    ``stride`` defaults to ``kernel_size``; padding counts as -inf and may be at most half the kernel.
+    """,
+        3: """The largest element of each window of (N, C, D, H, W), as ``torch.nn.functional.max_pool3d``.""",
+    },
+    **_WHERE,
+)
+def _max_pool(
+    rank: int,
+    input: Tensor,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor:
+    where = f"max_pool{rank}d"
+    _image(where, rank, input)
+    window = _sliding(where, rank, kernel_size, stride, padding)
+    gaps = tuple_of(where, "dilation", dilation, rank, 1)
+    out = _over_images(MAX_POOL, where, rank, input, **window, dilation=gaps, ceil_mode=bool(ceil_mode))
     return out if return_indices else out[0]
 
 
-@function(functional=True, method=False, top=False)
-def max_pool1d(
+def _avg_pool(
+    rank: int,
     input: Tensor,
     kernel_size: Pair,
     stride: Pair | None = None,
     padding: Pair = 0,
-    dilation: Pair = 1,
     ceil_mode: bool = False,
-    return_indices: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
 ) -> Tensor:
-    """The largest element of each window of (N, C, L) or (C, L), as ``torch.nn.functional.max_pool1d``."""
-    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+    where = f"avg_pool{rank}d"
+    _image(where, rank, input)
+    window = _sliding(where, rank, kernel_size, stride, padding)
+    divisor = (
+        0 if divisor_override is None else arguments.integer(where, "divisor_override", divisor_override)
+    )
+    if divisor_override is not None and divisor == 0:
+        raise ArgumentError(mistake(where, "divisor_override", 0, "not 0"))
+    return _over_images(
+        AVG_POOL, where, rank, input, **window, ceil_mode=bool(ceil_mode), include_padding=bool(count_include_pad),
+        divisor=divisor,
+    )[0]  # fmt: skip
 
 
-@function(functional=True, method=False, top=False)
-def max_pool2d(
-    input: Tensor,
-    kernel_size: Pair,
-    stride: Pair | None = None,
-    padding: Pair = 0,
-    dilation: Pair = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Tensor:
-    """The largest element of each window of (N, C, H, W) or (C, H, W), as ``torch.nn.functional.max_pool2d``.
-
-    ``stride`` defaults to ``kernel_size``; padding counts as -inf and may be at most half the kernel.
-    """
-    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
-
-
-@function(functional=True, method=False, top=False)
-def max_pool3d(
-    input: Tensor,
-    kernel_size: Pair,
-    stride: Pair | None = None,
-    padding: Pair = 0,
-    dilation: Pair = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Tensor:
-    """The largest element of each window of (N, C, D, H, W) or without N, as ``torch.nn.functional.max_pool3d``."""
-    return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
-
-
-@function(functional=True, method=False, top=False)
+@function(**_WHERE)
 def avg_pool1d(
     input: Tensor,
     kernel_size: Pair,
@@ -177,65 +134,53 @@ def avg_pool1d(
     return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
-@function(functional=True, method=False, top=False)
-def avg_pool2d(
-    input: Tensor,
-    kernel_size: Pair,
-    stride: Pair | None = None,
-    padding: Pair = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
+avg_pools = {1: avg_pool1d} | by_rank(
+    "avg_pool{}d",
+    {
+        2: """The mean of each window of (N, C, H, W) or (C, H, W), as ``torch.nn.functional.avg_pool2d``.""",
+        3: """The mean of each window of (N, C, D, H, W) or (C, D, H, W), as ``torch.nn.functional.avg_pool3d``.""",
+    },
+    **_WHERE,
+)(_avg_pool)
+"""The average pooling functions by number of spatial dimensions."""
+
+
+@by_rank(
+    "adaptive_avg_pool{}d",
+    {
+        1: """(N, C, L) or (C, L) divided into ``output_size`` windows, and their means.""",
+        2: """(N, C, H, W) or (C, H, W) divided into ``output_size`` windows, and their means; None keeps a size.""",
+        3: """(N, C, D, H, W) or without N divided into ``output_size`` windows, and their means; None keeps a size.""",
+    },
+    **_WHERE,
+)
+def adaptive_avg_pools(rank: int, input: Tensor, output_size: OptionalPair) -> Tensor:
+    """The adaptive average pooling functions by number of spatial dimensions."""
+    where = f"adaptive_avg_pool{rank}d"
+    bins = _bins(where, rank, input, output_size)
+    if all(size == 1 for size in bins):
+        dims = tuple(range(len(input.shape) - rank, len(input.shape)))
+        return bind(lookup("mean"), input, dims=dims, keepdim=True)
+    window = _even(tuple(input.shape[-rank:]), bins)
+    more = {} if "bins" in window else {"include_padding": False, "divisor": 0}
+    return _over_images(AVG_POOL, where, rank, input, **window, **more)[0]
+
+
+@by_rank(
+    "adaptive_max_pool{}d",
+    {
+        1: """(N, C, L) or (C, L) divided into ``output_size`` windows, and their largest elements.""",
+        2: """(N, C, H, W) or (C, H, W) divided into ``output_size`` windows, and their largest elements.""",
+        3: """(N, C, D, H, W) or without N divided into ``output_size`` windows, and their largest elements.""",
+    },
+    **_WHERE,
+)
+def _adaptive_max(
+    rank: int, input: Tensor, output_size: OptionalPair, return_indices: bool = False
 ) -> Tensor:
-    """The mean of each window of (N, C, H, W) or (C, H, W), as ``torch.nn.functional.avg_pool2d``."""
-    return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
-
-
-@function(functional=True, method=False, top=False)
-def avg_pool3d(
-    input: Tensor,
-    kernel_size: Pair,
-    stride: Pair | None = None,
-    padding: Pair = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-) -> Tensor:
-    """The mean of each window of (N, C, D, H, W) or (C, D, H, W), as ``torch.nn.functional.avg_pool3d``."""
-    return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
-
-
-@function(functional=True, method=False, top=False)
-def adaptive_avg_pool1d(input: Tensor, output_size: OptionalPair) -> Tensor:
-    """(N, C, L) or (C, L) divided into ``output_size`` windows, and their means."""
-    return _adaptive_avg(1, input, output_size)
-
-
-@function(functional=True, method=False, top=False)
-def adaptive_avg_pool2d(input: Tensor, output_size: OptionalPair) -> Tensor:
-    """(N, C, H, W) or (C, H, W) divided into ``output_size`` windows, and their means; ``None`` keeps a size."""
-    return _adaptive_avg(2, input, output_size)
-
-
-@function(functional=True, method=False, top=False)
-def adaptive_avg_pool3d(input: Tensor, output_size: OptionalPair) -> Tensor:
-    """(N, C, D, H, W) or without N divided into ``output_size`` windows, and their means; ``None`` keeps a size."""
-    return _adaptive_avg(3, input, output_size)
-
-
-@function(functional=True, method=False, top=False)
-def adaptive_max_pool1d(input: Tensor, output_size: OptionalPair, return_indices: bool = False) -> Tensor:
-    """(N, C, L) or (C, L) divided into ``output_size`` windows, and their largest elements."""
-    return _adaptive_max(1, input, output_size, return_indices)
-
-
-@function(functional=True, method=False, top=False)
-def adaptive_max_pool2d(input: Tensor, output_size: OptionalPair, return_indices: bool = False) -> Tensor:
-    """(N, C, H, W) or (C, H, W) divided into ``output_size`` windows, and their largest elements."""
-    return _adaptive_max(2, input, output_size, return_indices)
-
-
-@function(functional=True, method=False, top=False)
-def adaptive_max_pool3d(input: Tensor, output_size: OptionalPair, return_indices: bool = False) -> Tensor:
-    """(N, C, D, H, W) or without N divided into ``output_size`` windows, and their largest elements."""
-    return _adaptive_max(3, input, output_size, return_indices)
+    where = f"adaptive_max_pool{rank}d"
+    bins = _bins(where, rank, input, output_size)
+    window = _even(tuple(input.shape[-rank:]), bins)
+    more = {} if "bins" in window else {"dilation": (1,) * rank}
+    out = _over_images(MAX_POOL, where, rank, input, **window, **more)
+    return out if return_indices else out[0]

@@ -17,7 +17,7 @@ from weft.errors import ArgumentError, ShapeError, UnsupportedError, mistake
 from weft.expr import Expr, call, cast, const, where
 from weft.expr.node import INDEX
 from weft.kernels import Builder, KernelProgram, KernelStep, Operand
-from weft.ops.conv.pooling_functions import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
+from weft.ops.conv.pooling_functions import adaptive_avg_pools
 from weft.ops.conv.resampling_taps import CUBIC, MODES, Taps, axis_taps, limited, place_of_sample
 from weft.ops.registry import arguments
 from weft.ops.registry.annotations import Tensor
@@ -284,7 +284,6 @@ RESAMPLE_BACKWARD = declare(
 
 _RANKS = {"linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2}
 _KINDS = {"linear": "linear", "bilinear": "linear", "trilinear": "linear", "bicubic": "cubic"}
-_AREA = (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)
 
 
 @function(functional=True, method=False, top=False)
@@ -324,7 +323,7 @@ def interpolate(
     if min((*target, *source)) < 1:
         raise ShapeError(mistake("interpolate", "sizes", f"{source} to {target}", "at least 1"))
     if mode == "area":
-        resized: Tensor = _AREA[rank - 1](input, target)
+        resized: Tensor = adaptive_avg_pools[rank](input, target)
         return resized
     align = bool(align_corners)
     scales = tuple(

@@ -12,6 +12,7 @@ from weft.errors import DTypeError, LinAlgError, ShapeError, mistake
 from weft.ops.matmul.linear import matmul
 from weft.ops.registry import arguments
 from weft.ops.registry.annotations import Tensor
+from weft.ops.registry.binders import add, div, mul, sub
 from weft.ops.registry.functions import function
 from weft.ops.registry.hosted import bind_host
 from weft.ops.registry.interpreters import bind
@@ -65,19 +66,11 @@ def _column(x: Any) -> Any:
     return bind(lookup("reshape"), x, shape=(*x.shape, 1))
 
 
-def _sub(a: Any, b: Any) -> Any:
-    return bind(lookup("sub"), a, b)
-
-
-def _mul(a: Any, b: Any) -> Any:
-    return bind(lookup("mul"), a, b)
-
-
 def total(terms: list[Any]) -> Any:
     """Return the sum of tensors; ``None`` for an empty list."""
     result = None
     for term in terms:
-        result = term if result is None else bind(lookup("add"), result, term)
+        result = term if result is None else add(result, term)
     return result
 
 
@@ -121,28 +114,28 @@ def _gradient_svd(context: Gradient, grad_u: Any, grad_s: Any, grad_vh: Any) -> 
     count = s.shape[-1]
     terms, inner = [], []
     if grad_s is not None:
-        terms.append(matmul(_mul(u, _row(grad_s)), vh))
+        terms.append(matmul(mul(u, _row(grad_s)), vh))
     gaps = None
     if grad_u is not None or grad_vh is not None:
-        square = _mul(s, s)
+        square = mul(s, s)
         ones = bind(lookup("full"), 1, shape=tuple(s.shape), dtype=s.dtype, device=str(s.device))
-        gaps = bind(lookup("add"), _sub(_row(square), _column(square)), diag_embed(ones))
+        gaps = add(sub(_row(square), _column(square)), diag_embed(ones))
     if grad_u is not None:
         grad_u = narrow(grad_u, -1, 0, count)
         product = matmul(transposed(u), grad_u)
-        skew = _sub(product, transposed(product))
-        inner.append(_mul(bind(lookup("div"), skew, gaps), _row(s)))
+        skew = sub(product, transposed(product))
+        inner.append(mul(div(skew, gaps), _row(s)))
         if rows > count:
-            outside = bind(lookup("div"), _sub(grad_u, matmul(u, product)), _row(s))
+            outside = div(sub(grad_u, matmul(u, product)), _row(s))
             terms.append(matmul(outside, vh))
     if grad_vh is not None:
         grad_vh = narrow(grad_vh, -2, 0, count)
         product = matmul(vh, transposed(grad_vh))
-        skew = _sub(product, transposed(product))
-        inner.append(_mul(_column(s), bind(lookup("div"), skew, gaps)))
+        skew = sub(product, transposed(product))
+        inner.append(mul(_column(s), div(skew, gaps)))
         if columns > count:
-            outside = _sub(grad_vh, matmul(transposed(product), vh))
-            terms.append(matmul(u, bind(lookup("div"), outside, _column(s))))
+            outside = sub(grad_vh, matmul(transposed(product), vh))
+            terms.append(matmul(u, div(outside, _column(s))))
     if inner:
         terms.append(matmul(matmul(u, total(inner)), vh))
     return [total(terms)]
@@ -223,10 +216,8 @@ def _gradient_pinv(context: Gradient, grad: Any) -> list[Any]:
     first = matmul(matmul(pt, grad), pt)
     left = matmul(gt, matmul(p, pt))
     right = matmul(matmul(pt, p), gt)
-    rest = bind(
-        lookup("add"), _sub(left, matmul(a, matmul(p, left))), _sub(right, matmul(matmul(right, p), a))
-    )
-    return [_sub(rest, first)]
+    rest = add(sub(left, matmul(a, matmul(p, left))), sub(right, matmul(matmul(right, p), a)))
+    return [sub(rest, first)]
 
 
 PINV = declare(

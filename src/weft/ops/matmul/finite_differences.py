@@ -10,6 +10,7 @@ from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
 from weft.ops.index.indexing import cat
 from weft.ops.registry import arguments
 from weft.ops.registry.annotations import Dims, Tensor
+from weft.ops.registry.binders import add, div, mul, sub
 from weft.ops.registry.functions import function
 from weft.ops.registry.interpreters import bind
 from weft.ops.registry.kinds import is_tensor
@@ -17,13 +18,9 @@ from weft.ops.registry.table import lookup
 from weft.ops.views.movement import narrow
 
 
-def _op(name: str, a: Any, b: Any) -> Any:
-    return bind(lookup(name), a, b)
-
-
 def _difference(x: Any, dim: int, later: int, earlier: int, count: int) -> Any:
     """Return ``count`` elements from ``later`` on minus as many from ``earlier`` on."""
-    return _op("sub", narrow(x, dim, later, count), narrow(x, dim, earlier, count))
+    return sub(narrow(x, dim, later, count), narrow(x, dim, earlier, count))
 
 
 def _evenly_spaced(x: Any, dim: int, spacing: float, edge_order: int) -> Any:
@@ -32,17 +29,17 @@ def _evenly_spaced(x: Any, dim: int, spacing: float, edge_order: int) -> Any:
     first, last = (_difference(x, dim, at + 1, at, 1) for at in (0, size - 2))
     if edge_order == 2:
         first, last = (
-            _op("div", _op("sub", _op("mul", near, 3), far), 2 * spacing)
+            div(sub(mul(near, 3), far), 2 * spacing)
             for near, far in (
                 (first, _difference(x, dim, 2, 1, 1)),
                 (last, _difference(x, dim, size - 2, size - 3, 1)),
             )
         )
     else:
-        first, last = _op("div", first, spacing), _op("div", last, spacing)
+        first, last = div(first, spacing), div(last, spacing)
     if size == 2:
         return cat([first, last], dim)
-    inner = _op("div", _difference(x, dim, 2, 0, size - 2), 2 * spacing)
+    inner = div(_difference(x, dim, 2, 0, size - 2), 2 * spacing)
     return cat([first, inner, last], dim)
 
 
@@ -55,7 +52,7 @@ def _at_points(x: Any, dim: int, points: Any, edge_order: int) -> Any:
     size = x.shape[dim]
     shape = tuple(size - 1 if at == dim else 1 for at in range(len(x.shape)))
     widths = bind(lookup("reshape"), _difference(points, 0, 1, 0, size - 1), shape=shape)
-    slopes = _op("div", _difference(x, dim, 1, 0, size - 1), widths)
+    slopes = div(_difference(x, dim, 1, 0, size - 1), widths)
 
     def parts(at: int, count: int) -> tuple[Any, Any]:
         return narrow(widths, dim, at, count), narrow(slopes, dim, at, count)
@@ -63,15 +60,15 @@ def _at_points(x: Any, dim: int, points: Any, edge_order: int) -> Any:
     def end(near: tuple[Any, Any], far: tuple[Any, Any]) -> Any:
         if edge_order == 1:
             return near[1]
-        span = _op("add", near[0], far[0])
-        weighted = _op("sub", _op("mul", _op("add", span, near[0]), near[1]), _op("mul", near[0], far[1]))
-        return _op("div", weighted, span)
+        span = add(near[0], far[0])
+        weighted = sub(mul(add(span, near[0]), near[1]), mul(near[0], far[1]))
+        return div(weighted, span)
 
     if size == 2:
         return cat([slopes, slopes], dim)
     (before, falling), (after, rising) = parts(0, size - 2), parts(1, size - 2)
-    weighted = _op("add", _op("mul", after, falling), _op("mul", before, rising))
-    inner = _op("div", weighted, _op("add", before, after))
+    weighted = add(mul(after, falling), mul(before, rising))
+    inner = div(weighted, add(before, after))
     ends = end(parts(0, 1), parts(1, 1)), end(parts(size - 2, 1), parts(size - 3, 1))
     return cat([ends[0], inner, ends[1]], dim)
 

@@ -12,6 +12,7 @@ from typing import Any
 from weft.errors import DTypeError, ShapeError, mistake
 from weft.expr import Expr, call, const
 from weft.kernels import Builder, KernelProgram, Operand
+from weft.ops.registry.binders import add, mul, sigmoid, sub, tanh
 from weft.ops.registry.interpreters import bind, on_default_stack
 from weft.ops.registry.outs import gradients_are_recorded
 from weft.ops.registry.rules import UNFUSED
@@ -22,21 +23,14 @@ Formula = Callable[[list[Expr]], list[list[Expr]]]
 """Gives the elements of each output, gate by gate, from the elements of all operands, gate by gate."""
 
 
-def _op(name: str) -> Callable[..., Any]:
-    return lambda *operands: bind(lookup(name), *operands)
-
-
-_sigmoid, _tanh, _mul, _add, _sub = (_op(name) for name in ("sigmoid", "tanh", "mul", "add", "sub"))
-
-
 def _sigmoid_slope(value: Any) -> Any:
     """Return the derivative of a sigmoid from the sigmoid's value."""
-    return _mul(value, _sub(1, value))
+    return mul(value, sub(1, value))
 
 
 def _tanh_slope(value: Any) -> Any:
     """Return the derivative of a hyperbolic tangent from its value."""
-    return _sub(1, _mul(value, value))
+    return sub(1, mul(value, value))
 
 
 def _parts(value: Any, count: int) -> list[Any]:
@@ -105,9 +99,9 @@ def _lstm_formula(given: list[Expr]) -> list[list[Expr]]:
 
 
 def _lstm_run(x: Any, h: Any, c: Any) -> tuple[Any, ...]:
-    i, f, g, o = _parts(_add(x, h), 4)
-    cell = _add(_mul(_sigmoid(f), c), _mul(_sigmoid(i), _tanh(g)))
-    return _mul(_sigmoid(o), _tanh(cell)), cell
+    i, f, g, o = _parts(add(x, h), 4)
+    cell = add(mul(sigmoid(f), c), mul(sigmoid(i), tanh(g)))
+    return mul(sigmoid(o), tanh(cell)), cell
 
 
 def _lstm_backward_formula(given: list[Expr]) -> list[list[Expr]]:
@@ -127,15 +121,15 @@ def _lstm_backward_formula(given: list[Expr]) -> list[list[Expr]]:
 
 
 def _lstm_backward_run(by_h: Any, by_c: Any, x: Any, h: Any, c: Any) -> tuple[Any, ...]:
-    i, f, g, o = _parts(_add(x, h), 4)
-    i, f, g, o = _sigmoid(i), _sigmoid(f), _tanh(g), _sigmoid(o)
-    shown = _tanh(_add(_mul(f, c), _mul(i, g)))
-    flowing = _add(by_c, _mul(_mul(by_h, o), _tanh_slope(shown)))
+    i, f, g, o = _parts(add(x, h), 4)
+    i, f, g, o = sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)
+    shown = tanh(add(mul(f, c), mul(i, g)))
+    flowing = add(by_c, mul(mul(by_h, o), _tanh_slope(shown)))
     gates = _joined(
-        _mul(_mul(flowing, g), _sigmoid_slope(i)), _mul(_mul(flowing, c), _sigmoid_slope(f)),
-        _mul(_mul(flowing, i), _tanh_slope(g)), _mul(_mul(by_h, shown), _sigmoid_slope(o)),
+        mul(mul(flowing, g), _sigmoid_slope(i)), mul(mul(flowing, c), _sigmoid_slope(f)),
+        mul(mul(flowing, i), _tanh_slope(g)), mul(mul(by_h, shown), _sigmoid_slope(o)),
     )  # fmt: skip
-    return gates, _mul(flowing, f)
+    return gates, mul(flowing, f)
 
 
 def _lstm_gradient(context: Gradient, by_h: Any, by_c: Any) -> list[Any]:
@@ -154,9 +148,9 @@ def _gru_formula(given: list[Expr]) -> list[list[Expr]]:
 
 def _gru_run(x: Any, product: Any, h: Any) -> tuple[Any, ...]:
     (xr, xz, xn), (hr, hz, hn) = _parts(x, 3), _parts(product, 3)
-    z = _sigmoid(_add(xz, hz))
-    new = _tanh(_add(xn, _mul(_sigmoid(_add(xr, hr)), hn)))
-    return (_add(new, _mul(z, _sub(h, new))),)
+    z = sigmoid(add(xz, hz))
+    new = tanh(add(xn, mul(sigmoid(add(xr, hr)), hn)))
+    return (add(new, mul(z, sub(h, new))),)
 
 
 def _gru_backward_formula(given: list[Expr]) -> list[list[Expr]]:
@@ -172,12 +166,12 @@ def _gru_backward_formula(given: list[Expr]) -> list[list[Expr]]:
 
 def _gru_backward_run(grad: Any, x: Any, product: Any, h: Any) -> tuple[Any, ...]:
     (xr, xz, xn), (hr, hz, hn) = _parts(x, 3), _parts(product, 3)
-    r, z = _sigmoid(_add(xr, hr)), _sigmoid(_add(xz, hz))
-    new = _tanh(_add(xn, _mul(r, hn)))
-    by_z = _mul(_mul(grad, _sub(h, new)), _sigmoid_slope(z))
-    by_n = _mul(_mul(grad, _sub(1, z)), _tanh_slope(new))
-    by_r = _mul(_mul(by_n, hn), _sigmoid_slope(r))
-    return _joined(by_r, by_z, by_n), _joined(by_r, by_z, _mul(by_n, r)), _mul(grad, z)
+    r, z = sigmoid(add(xr, hr)), sigmoid(add(xz, hz))
+    new = tanh(add(xn, mul(r, hn)))
+    by_z = mul(mul(grad, sub(h, new)), _sigmoid_slope(z))
+    by_n = mul(mul(grad, sub(1, z)), _tanh_slope(new))
+    by_r = mul(mul(by_n, hn), _sigmoid_slope(r))
+    return _joined(by_r, by_z, by_n), _joined(by_r, by_z, mul(by_n, r)), mul(grad, z)
 
 
 def _gru_gradient(context: Gradient, grad: Any) -> list[Any]:
