@@ -1,4 +1,4 @@
-"""The op table: every operation declared once, and ``bind``, the one point where every op passes."""
+"""The op table, in which every operation is declared once, and ``bind``, through which every call of an op passes."""
 
 from weft.ops.registry.functions import FUNCTIONS, FunctionSpec
 from weft.ops.registry.geometry import Geometry

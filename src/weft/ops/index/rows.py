@@ -96,7 +96,10 @@ def index_add(
 
 
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor, *, into: bool = False) -> Tensor:
-    """``input`` with the rows along ``dim`` that ``index`` names replaced by ``source``'s; the last one stays."""
+    """``input`` with the rows along ``dim`` that ``index`` names replaced by those of ``source``.
+
+    Of several rows for the same place the last stays.
+    """
     return _put_rows("index_copy", input, dim, index, source, "replace", into)
 
 

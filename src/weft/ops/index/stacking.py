@@ -99,7 +99,7 @@ def dstack(tensors: Sequence[Tensor]) -> Tensor:
 
 @function(method=False)
 def block_diag(*tensors: Tensor) -> Tensor:
-    """Matrices along the diagonal of a larger one, zeros beside them; vectors are rows, and types are promoted.
+    """A matrix with the given matrices along its diagonal and zeros elsewhere; vectors are rows, types are promoted.
 
     >>> import weft as wf
     >>> wf.block_diag(wf.ones(1, 2), wf.tensor([3.0]))
@@ -180,18 +180,18 @@ def _split(name: str, input: Any, given: Any, dim: int, least: int) -> Any:
 
 @function()
 def hsplit(input: Tensor, split_size_or_sections: int | Sequence[int]) -> Any:
-    """Views of pieces along dimension 1 (0 of a vector): equal ones of a number, or cut at the given indices."""
+    """Views of pieces along dimension 1 (0 of a vector): a number of equal pieces, or pieces cut at indices."""
     rank = len(arguments.tensor("hsplit", "input", input).shape)
     return _split("hsplit", input, split_size_or_sections, 0 if rank == 1 else 1, 1)
 
 
 @function()
 def vsplit(input: Tensor, split_size_or_sections: int | Sequence[int]) -> Any:
-    """Views of pieces along dimension 0 of two or more: equal ones of a number, or cut at the given indices."""
+    """Views of pieces along dimension 0, of two or more dimensions: a number of equal pieces, or cut at indices."""
     return _split("vsplit", input, split_size_or_sections, 0, 2)
 
 
 @function()
 def dsplit(input: Tensor, split_size_or_sections: int | Sequence[int]) -> Any:
-    """Views of pieces along dimension 2 of three or more: equal ones of a number, or cut at the given indices."""
+    """Views of pieces along dimension 2, of three or more dimensions: a number of equal pieces, or cut at indices."""
     return _split("dsplit", input, split_size_or_sections, 2, 3)

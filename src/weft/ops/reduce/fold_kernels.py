@@ -33,9 +33,9 @@ LONGEST = 65535
 POSITIONS = ("argmax", "argmin")
 """Combinations that give a position, for which reduced dimensions stay apart."""
 IDENTITIES = {"sum": 0, "prod": 1, "max": -math.inf, "min": math.inf, "any": 0, "all": 1}
-"""What a combination starts from."""
+"""The neutral element of each combination."""
 _OF_BOOL: dict[Combine, Combine] = {"max": "any", "min": "all"}
-"""The combination that does the work of another one for bool."""
+"""The combination of bool that computes ``max`` and ``min``."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _one_kernel(fold: Fold) -> KernelProgram:
 
 
 def _two_kernels(fold: Fold, free: int) -> KernelProgram | None:
-    """Return a kernel of partial results and the one that reduces them; ``None`` where one kernel does better."""
+    """Return a kernel of partial results and a kernel that reduces them; ``None`` where a single kernel suffices."""
     source, combine, profile, count, results = (
         fold.source,
         fold.combine,

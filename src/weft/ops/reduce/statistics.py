@@ -65,7 +65,7 @@ def _row_lowering(name: str, rows: Rows) -> Callable[..., KernelProgram]:
 
 
 def _gradient_prod(context: Gradient, grad: Any) -> list[Any]:
-    """The gradient of an element is the product of those before it and those after it, so zeros are no special case."""
+    """Return the gradient: the product of the elements before and after each element, without a special case for 0."""
     source, dims, keepdim = context.types[0], context.attributes["dims"], context.attributes["keepdim"]
     x = context.input(0)
     if not dims:

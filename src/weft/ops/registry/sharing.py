@@ -1,4 +1,4 @@
-"""How reductions are spread over a GPU: invocations per result, vector loads, and pieces of long reductions.
+"""The spread of reductions over a GPU: invocations per result, vector loads, and pieces of long reductions.
 
 Sizes, strides and whether the target is real hardware decide, so that a kernel's reduction tree is the same on every
 GPU. The limits were measured on an H200: teams of at most 128 invocations, since larger workgroups wait longer at

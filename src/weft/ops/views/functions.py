@@ -182,7 +182,7 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
 
 @function()
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """A view of the diagonal of two dimensions, ``offset`` above (or below) the main one; it is the last dimension."""
+    """A view of the diagonal of two dimensions, as the last dimension; ``offset`` is above 0 for upper diagonals."""
     rank = len(arguments.tensor("diagonal", "input", input).shape)
     first = arguments.dimension("diagonal", dim1, rank, "dim1")
     second = arguments.dimension("diagonal", dim2, rank, "dim2")
@@ -257,7 +257,7 @@ def _slices(name: str, input: Any, dim: int, stops: Sequence[int]) -> tuple[Any,
 
 @function(name="split")
 def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> Any:
-    """Views of pieces along a dimension: each of one size (the last smaller), or of the given sizes."""
+    """Views of pieces along a dimension: of a common size (the last may be smaller), or of the given sizes."""
     shape = tuple(arguments.tensor("split", "tensor", tensor).shape)
     if not shape:
         raise ShapeError("split: the tensor is 0-dimensional, expected at least 1 dimension")
@@ -291,7 +291,7 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
 
 @function()
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> Any:
-    """Views of at most ``chunks`` pieces of one size along a dimension; the last may be smaller."""
+    """Views of at most ``chunks`` pieces of equal size along a dimension; the last piece may be smaller."""
     shape = tuple(arguments.tensor("chunk", "input", input).shape)
     if not shape:
         raise ShapeError("chunk: the input is 0-dimensional, expected at least 1 dimension")
