@@ -1075,7 +1075,10 @@ def index_copy(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``input`` with the rows along ``dim`` that ``index`` names replaced by ``source``'s; the last one stays."""
+    """``input`` with the rows along ``dim`` that ``index`` names replaced by those of ``source``.
+
+    Of several rows for the same place the last stays.
+    """
 def index_reduce(
     input: Tensor,
     dim: builtins.int,
@@ -1271,7 +1274,7 @@ def diagonal(
     dim1: builtins.int = 0,
     dim2: builtins.int = 1,
 ) -> Tensor:
-    """A view of the diagonal of two dimensions, ``offset`` above (or below) the main one; it is the last dimension."""
+    """A view of the diagonal of two dimensions, as the last dimension; ``offset`` is above 0 for upper diagonals."""
 def diag_embed(
     input: Tensor,
     offset: builtins.int = 0,
@@ -1296,9 +1299,9 @@ def split(
     split_size_or_sections: builtins.int | Sequence[builtins.int],
     dim: builtins.int = 0,
 ) -> Any:
-    """Views of pieces along a dimension: each of one size (the last smaller), or of the given sizes."""
+    """Views of pieces along a dimension: of a common size (the last may be smaller), or of the given sizes."""
 def chunk(input: Tensor, chunks: builtins.int, dim: builtins.int = 0) -> Any:
-    """Views of at most ``chunks`` pieces of one size along a dimension; the last may be smaller."""
+    """Views of at most ``chunks`` pieces of equal size along a dimension; the last piece may be smaller."""
 def tensor_split(
     input: Tensor,
     indices_or_sections: builtins.int | Sequence[builtins.int] | Tensor,
@@ -1338,7 +1341,7 @@ def column_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Ten
 def dstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """Tensors joined along dimension 2, after ``atleast_3d``."""
 def block_diag(*tensors: Tensor) -> Tensor:
-    """Matrices along the diagonal of a larger one, zeros beside them; vectors are rows, and types are promoted.
+    """A matrix with the given matrices along its diagonal and zeros elsewhere; vectors are rows, types are promoted.
 
     >>> import weft as wf
     >>> wf.block_diag(wf.ones(1, 2), wf.tensor([3.0]))
@@ -1352,11 +1355,11 @@ def diagflat(input: Tensor, offset: builtins.int = 0) -> Tensor:
 def vander(x: Tensor, N: builtins.int | None = None, increasing: builtins.bool = False) -> Tensor:
     """The powers of a vector's elements as the columns of a matrix (n, N), highest first unless ``increasing``."""
 def hsplit(input: Tensor, split_size_or_sections: builtins.int | Sequence[builtins.int]) -> Any:
-    """Views of pieces along dimension 1 (0 of a vector): equal ones of a number, or cut at the given indices."""
+    """Views of pieces along dimension 1 (0 of a vector): a number of equal pieces, or pieces cut at indices."""
 def vsplit(input: Tensor, split_size_or_sections: builtins.int | Sequence[builtins.int]) -> Any:
-    """Views of pieces along dimension 0 of two or more: equal ones of a number, or cut at the given indices."""
+    """Views of pieces along dimension 0, of two or more dimensions: a number of equal pieces, or cut at indices."""
 def dsplit(input: Tensor, split_size_or_sections: builtins.int | Sequence[builtins.int]) -> Any:
-    """Views of pieces along dimension 2 of three or more: equal ones of a number, or cut at the given indices."""
+    """Views of pieces along dimension 2, of three or more dimensions: a number of equal pieces, or cut at indices."""
 def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements of the flattened ``input`` at ``index``, in the shape of ``index``."""
 def take_along_dim(

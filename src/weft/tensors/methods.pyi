@@ -665,7 +665,10 @@ class TensorMethods:
     def index_add_(self, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
         """``index_add`` that overwrites the tensor and returns it."""
     def index_copy(self, dim: int, index: Tensor, source: Tensor) -> Tensor:
-        """``input`` with the rows along ``dim`` that ``index`` names replaced by ``source``'s; the last one stays."""
+        """``input`` with the rows along ``dim`` that ``index`` names replaced by those of ``source``.
+
+        Of several rows for the same place the last stays.
+        """
     def index_copy_(self, dim: int, index: Tensor, source: Tensor) -> Tensor:
         """``index_copy`` that overwrites the tensor and returns it."""
     def index_reduce(
@@ -787,7 +790,7 @@ class TensorMethods:
     def unfold(self, dimension: int, size: int, step: int) -> Tensor:
         """A view of windows of ``size`` elements, ``step`` apart, along a dimension; their elements come last."""
     def diagonal(self, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-        """A view of the diagonal of two dimensions, ``offset`` above (or below) the main one; it is the last dimension."""
+        """A view of the diagonal of two dimensions, as the last dimension; ``offset`` is above 0 for upper diagonals."""
     def diag_embed(self, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
         """Zeros with the last dimension of ``input`` along a diagonal of two new dimensions."""
     def diag(self, diagonal: int = 0) -> Tensor:
@@ -798,9 +801,9 @@ class TensorMethods:
         Raises ``UnsupportedError`` where ``input`` is not contiguous or the view begins before it: call it on the base.
         """
     def split(self, split_size_or_sections: int | Sequence[int], dim: int = 0) -> Any:
-        """Views of pieces along a dimension: each of one size (the last smaller), or of the given sizes."""
+        """Views of pieces along a dimension: of a common size (the last may be smaller), or of the given sizes."""
     def chunk(self, chunks: int, dim: int = 0) -> Any:
-        """Views of at most ``chunks`` pieces of one size along a dimension; the last may be smaller."""
+        """Views of at most ``chunks`` pieces of equal size along a dimension; the last piece may be smaller."""
     def tensor_split(self, indices_or_sections: int | Sequence[int] | Tensor, dim: int = 0) -> Any:
         """Views of pieces along a dimension: a number of pieces whose sizes differ by at most 1, or pieces cut at indices.
 
@@ -813,11 +816,11 @@ class TensorMethods:
     def diagflat(self, offset: int = 0) -> Tensor:
         """The elements on a diagonal of a square matrix, zeros beside it."""
     def hsplit(self, split_size_or_sections: int | Sequence[int]) -> Any:
-        """Views of pieces along dimension 1 (0 of a vector): equal ones of a number, or cut at the given indices."""
+        """Views of pieces along dimension 1 (0 of a vector): a number of equal pieces, or pieces cut at indices."""
     def vsplit(self, split_size_or_sections: int | Sequence[int]) -> Any:
-        """Views of pieces along dimension 0 of two or more: equal ones of a number, or cut at the given indices."""
+        """Views of pieces along dimension 0, of two or more dimensions: a number of equal pieces, or cut at indices."""
     def dsplit(self, split_size_or_sections: int | Sequence[int]) -> Any:
-        """Views of pieces along dimension 2 of three or more: equal ones of a number, or cut at the given indices."""
+        """Views of pieces along dimension 2, of three or more dimensions: a number of equal pieces, or cut at indices."""
     def take(self, index: Tensor) -> Tensor:
         """The elements of the flattened ``input`` at ``index``, in the shape of ``index``."""
     def take_along_dim(self, indices: Tensor, dim: int | None = None) -> Tensor:
