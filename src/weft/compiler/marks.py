@@ -26,6 +26,11 @@ def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None
 
     weft compiles only functions that are passed to ``jit`` or ``compile``. A function that a compiled function calls is
     traced with it: an operation that cannot be traced (such as reading a value) raises there.
+
+    >>> import weft as wf
+    >>> doubled = wf.jit(lambda x: x * 2)
+    >>> wf.compiler.disable(doubled)(21)
+    42
     """
     if fn is None:
         return disable
@@ -33,12 +38,22 @@ def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None
 
 
 def allow_in_graph(fn: F) -> F:
-    """Return the function itself: a traced function traces every function that it calls."""
+    """Return the function itself: a traced function traces every function that it calls.
+
+    >>> import weft as wf
+    >>> wf.compiler.allow_in_graph(abs) is abs
+    True
+    """
     return fn
 
 
 def assume_constant_result(fn: F) -> F:
-    """Return the function itself: its Python results are constants of the graph in any case."""
+    """Return the function itself: its Python results are constants of the graph in any case.
+
+    >>> import weft as wf
+    >>> wf.compiler.assume_constant_result(abs) is abs
+    True
+    """
     return fn
 
 

@@ -216,7 +216,14 @@ def _filler(parts: list[Any], rebuild: Rebuild) -> Rebuild:
 
 @dataclass(frozen=True)
 class Traced:
-    """A traced function: its graph, the tensors of its states, and the tree of its results."""
+    """A traced function: its graph, the tensors of its states, and the tree of its results.
+
+    >>> import weft as wf
+    >>> count = wf.zeros(1, device="cpu")
+    >>> traced = wf.compiler.trace(lambda x: x + count.add_(1), wf.ones(1, device="cpu"))
+    >>> traced(wf.ones(1, device="cpu")), traced(wf.ones(1, device="cpu")), len(traced.states)
+    (tensor([2.]), tensor([3.]), 1)
+    """
 
     graph: Graph
     states: tuple[Tensor, ...]

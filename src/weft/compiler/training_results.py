@@ -45,6 +45,14 @@ class StepResult:
 
     Reading ``loss`` waits for the device; ``await result`` waits without blocking the event loop. Both raise
     ``Aborted`` where the model was replaced or the training closed before, and the error of the step where it failed.
+
+    >>> import weft as wf
+    >>> train = wf.compile_training(
+    ...     wf.nn.Linear(2, 1), lambda model, x: model(x).square().mean(),
+    ...     lambda model: wf.optim.SGD(model.parameters(), lr=0.1), {"x": (4, 2)})
+    >>> result = train.step(x=wf.ones(4, 2))
+    >>> result.number, result.loss == float(result), result.tensor.shape
+    (1, True, ())
     """
 
     __slots__ = ("_captures", "_fate", "_loss", "_value", "number")

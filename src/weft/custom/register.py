@@ -31,6 +31,11 @@ class CustomKernel:
 
     A call returns a tensor, or a tuple for several outputs. Errors of shapes, types and arguments name the argument and
     the dimension.
+
+    >>> import weft as wf
+    >>> cube = wf.register_kernel("doc_cube", expression="x * x * x", inputs=["x"])
+    >>> cube.name, cube(wf.tensor([2.0], device="cpu"))
+    ('doc_cube', tensor([8.]))
     """
 
     name: str

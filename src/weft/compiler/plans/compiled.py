@@ -31,6 +31,11 @@ class CompiledPlan:
 
     ``name`` is the function's name, ``device`` the name of its device, ``arguments`` and ``result`` are the trees of
     its calls.
+
+    >>> import weft as wf
+    >>> plan = wf.jit(lambda x, rate: x * rate).plan(wf.ones(2, device="cpu"), 0.5)
+    >>> plan.device, [argument.name for argument in plan.arguments], plan(wf.ones(2, device="cpu"), 3.0)
+    ('cpu', ['x', 'rate'], tensor([3., 3.]))
     """
 
     def __init__(

@@ -36,6 +36,11 @@ class PlanReport:
 
     ``arena`` is the size of the arenas that hold intermediate values, ``peak`` the most bytes in them that are live at
     one time; ``inputs``, ``states`` and ``outputs`` are the sizes of these.
+
+    >>> import weft as wf
+    >>> report = wf.jit(lambda x: (x * 2).sum()).plan(wf.ones(3, device="cpu")).report()
+    >>> report.dispatches, report.inputs, report.outputs
+    (1, 12, 4)
     """
 
     name: str
