@@ -77,10 +77,10 @@ def check(
         )
         assert any(isinstance(step.kernel, Library) for step in program.steps)
         arrays = [*given, numpy.full_like(wanted, numpy.nan)]
-        one, two = (execute(cpu(threads), program, arrays) for threads in (1, 2))
-        assert one.tobytes() == two.tobytes(), kind
+        result, threaded = (execute(cpu(threads), program, arrays) for threads in (1, 2))
+        assert result.tobytes() == threaded.tobytes(), kind
         scale = (1e-5 if dtype.bits == 32 else 1e-13) * max(1.0, float(abs(wanted).max()))
-        numpy.testing.assert_allclose(one, wanted, rtol=0, atol=scale, err_msg=kind)
+        numpy.testing.assert_allclose(result, wanted, rtol=0, atol=scale, err_msg=kind)
 
 
 @pytest.mark.parametrize("dtype", [dtypes.float32, dtypes.float64], ids=lambda dtype: dtype.name)

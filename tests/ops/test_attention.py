@@ -48,8 +48,8 @@ def both(
     out, sums = bind(OPS["attention"], *inputs, *mask, **options)
     found = [out, sums, *bind(OPS["attention_backward"], grad, out, sums, *inputs, *mask, **options)]
     wide = [
-        one.numpy().astype("float64") if one.dtype.kind == "float" else one.numpy()
-        for one in (*inputs, *mask)
+        value.numpy().astype("float64") if value.dtype.kind == "float" else value.numpy()
+        for value in (*inputs, *mask)
     ]
     own_out, own_sums = OPS["attention"].reference(*wide, **options)
     own = OPS["attention_backward"].reference(
@@ -88,8 +88,8 @@ def test_masks_and_rows_that_see_nothing(device: Device, kind: str) -> None:
     if kind == "added":
         mask = numpy.where(mask, drawn(2, 1, 37, 70, seed=8), -numpy.inf).astype("float32")
     found, expected = both(given, [wf.tensor(mask, device=device.name)], False, 0.5)
-    for one, other in zip(found, expected, strict=True):
-        numpy.testing.assert_allclose(one, other, rtol=1e-5, atol=2e-5)
+    for actual, wanted in zip(found, expected, strict=True):
+        numpy.testing.assert_allclose(actual, wanted, rtol=1e-5, atol=2e-5)
     assert (found[0][:, 5] == 0).all() and (found[1][:, :, 5] == 0).all() and (found[2][:, 5] == 0).all()
 
 
@@ -114,7 +114,7 @@ def test_infinite_and_missing_numbers_show(device: Device) -> None:
 def test_the_same_bits_each_time(device: Device) -> None:
     given = operands(device, 1, 2, 1, 140, 150, 8, 4)
     first, second = (both(given, [], True, 0.3)[0] for _ in range(2))
-    assert all(one.tobytes() == other.tobytes() for one, other in zip(first, second, strict=True))
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(first, second, strict=True))
 
 
 def test_heads_of_a_projection_are_read_as_they_lie(device: Device) -> None:
@@ -122,7 +122,7 @@ def test_heads_of_a_projection_are_read_as_they_lie(device: Device) -> None:
     packed = wf.tensor(drawn(2, 40, 3, 2, 8), device=device.name)
     q, k, v = packed.permute(2, 0, 3, 1, 4).unbind(0)
     mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    theirs = [torch.from_numpy(one.numpy()) for one in (q, k, v)]
+    theirs = [torch.from_numpy(tensor.numpy()) for tensor in (q, k, v)]
     expected = torch.nn.functional.scaled_dot_product_attention(*theirs, is_causal=True)
     numpy.testing.assert_allclose(mixed.numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
     if device.name != "cpu":
@@ -139,8 +139,8 @@ def test_leading_dimensions_broadcast(device: Device, shapes: tuple[tuple[int, .
     numpy.testing.assert_allclose(mixed.detach().numpy(), expected.detach().numpy(), rtol=1e-5, atol=1e-6)
     mixed.square().sum().backward()
     expected.square().sum().backward()
-    for one, other in zip(ours, theirs, strict=True):
-        numpy.testing.assert_allclose(one.grad.numpy(), other.grad.numpy(), rtol=1e-4, atol=1e-5)  # type: ignore[union-attr]
+    for actual, wanted in zip(ours, theirs, strict=True):
+        numpy.testing.assert_allclose(actual.grad.numpy(), wanted.grad.numpy(), rtol=1e-4, atol=1e-5)  # type: ignore[union-attr]
 
 
 @pytest.mark.cpu
@@ -243,10 +243,10 @@ def test_masks_of_the_least_number(device: Device, dtype: str, length: int) -> N
     mask = numpy.zeros((length, 260), "float32")
     mask[0], mask[1, 7:], mask[2] = least, least, -math.inf
     mask[2, 100:110] = least
-    given = [torch.tensor(one).to(getattr(torch, dtype)) for one in (q, k, v, mask)]
+    given = [torch.tensor(array).to(getattr(torch, dtype)) for array in (q, k, v, mask)]
     own = torch.nn.functional.scaled_dot_product_attention(*given[:3], attn_mask=given[3])
     mine = [wf.tensor(value.float().numpy(), device=device.name).to(getattr(wf, dtype)) for value in given]
-    mine = [one.requires_grad_() for one in mine[:3]] + mine[3:]
+    mine = [tensor.requires_grad_() for tensor in mine[:3]] + mine[3:]
     out = F.scaled_dot_product_attention(*mine[:3], attn_mask=mine[3])
     bound = 1e-5 if dtype == "float32" else 2e-2
     numpy.testing.assert_allclose(out.detach().float().numpy(), own.float().numpy(), rtol=bound, atol=bound)
@@ -256,9 +256,9 @@ def test_masks_of_the_least_number(device: Device, dtype: str, length: int) -> N
     with torch.nn.attention.sdpa_kernel([torch.nn.attention.SDPBackend.MATH]):
         wide = torch.nn.functional.scaled_dot_product_attention(*theirs, attn_mask=given[3].float())
     (wide * wide).sum().backward()
-    for one, other in zip(mine[:3], theirs, strict=True):
-        scale = float(other.grad.abs().max())
-        got, expected = one.grad.float().numpy(), other.grad.numpy()
+    for ours, reference in zip(mine[:3], theirs, strict=True):
+        scale = float(reference.grad.abs().max())
+        got, expected = ours.grad.float().numpy(), reference.grad.numpy()
         numpy.testing.assert_allclose(got, expected, rtol=bound, atol=bound * scale)
     hidden = torch.full((length, 260), -math.inf)
     everything = wf.tensor(hidden.numpy(), device=device.name).to(getattr(wf, dtype))
@@ -295,7 +295,7 @@ def test_16_bits_are_rounded_at_the_end(
     narrow = [
         wf.tensor(value.astype("float32"), device=device.name).to(getattr(wf, dtype)) for value in given
     ]
-    q, k, v = (one.float().numpy().astype("float64") for one in narrow)
+    q, k, v = (value.float().numpy().astype("float64") for value in narrow)
     scores = q @ k.swapaxes(-1, -2) / 4
     weights = numpy.exp(scores - scores.max(-1, keepdims=True))
     expected = (weights / weights.sum(-1, keepdims=True)) @ v
@@ -314,7 +314,7 @@ def test_gradients_of_added_masks_in_16_bits(device: Device, dtype: str, digits:
     )
     found = []
     for wide in (False, True):
-        operands, added = ([one.float() for one in narrow], mask.float()) if wide else (narrow, mask)
+        operands, added = ([value.float() for value in narrow], mask.float()) if wide else (narrow, mask)
         added = added.detach().requires_grad_()
         q, k, v = (operand.permute(0, 2, 1, 3) for operand in operands)
         options = {"causal": False, "scale": 0.25}

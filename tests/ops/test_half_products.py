@@ -58,7 +58,7 @@ def test_convolutions_and_their_gradients(device, dtype: str, shape, kernel, opt
         drawn(device, dtype, *shape).requires_grad_(),
         drawn(device, dtype, *kernel, seed=1).requires_grad_(),
     )
-    left, right = (one.detach().float().requires_grad_() for one in (x, w))
+    left, right = (operand.detach().float().requires_grad_() for operand in (x, w))
     found, expected = convolve(x, w, **options), convolve(left, right, **options)
     close(found, wide(expected), dtype)
     seed = drawn(device, dtype, *found.shape, seed=2)

@@ -170,9 +170,9 @@ class autocast:
         if self.enabled:
             lower[self.device_type] = self.dtype
         below = stack if outer is None else stack[:-1]
-        kept = outer.cached if outer is not None and outer.cached is not None else {}
-        made = (Casting(lower, kept if self.cache_enabled else None),) if lower else ()
-        self._before.append(set_context_stack((*below, *made)))
+        cached = outer.cached if outer is not None and outer.cached is not None else {}
+        modes = (Casting(lower, cached if self.cache_enabled else None),) if lower else ()
+        self._before.append(set_context_stack((*below, *modes)))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -30,11 +30,11 @@ READY, UNSCALED, STEPPED = range(3)
 class Progress:
     """The stage of an optimizer since the last update, in eager code and in each trace, and its overflow flag.
 
-    ``found`` is a tensor, above 0 where a gradient was not finite.
+    ``overflow`` is a 0-d tensor, above 0 where a gradient was not finite.
     """
 
-    def __init__(self, found: Tensor) -> None:
-        self.found = found
+    def __init__(self, overflow: Tensor) -> None:
+        self.overflow = overflow
         self._stages: WeakKeyDictionary[Any, int] = WeakKeyDictionary({EAGER: READY})
 
     @property
@@ -180,7 +180,7 @@ class GradScaler:
             with atomic_writes():
                 for (device, _), group in groups.items():
                     bind(OPS["scale_all"], scales[device], *group, into=tuple(group))
-            progress.found.copy_(overflow)
+            progress.overflow.copy_(overflow)
         progress.stage = UNSCALED
 
     def step(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
@@ -198,8 +198,8 @@ class GradScaler:
             self.unscale_(optimizer)
         result = None
         if tracing():
-            result = _step_where_finite(optimizer, progress.found, kwargs)
-        elif not progress.found.item():
+            result = _step_where_finite(optimizer, progress.overflow, kwargs)
+        elif not progress.overflow.item():
             result = optimizer.step(**kwargs)
         progress.stage = STEPPED
         return result
@@ -215,7 +215,7 @@ class GradScaler:
             else:
                 self._adapt()
             for progress in self._progress.values():
-                progress.found.zero_()
+                progress.overflow.zero_()
         for progress in self._progress.values():
             progress.stage = READY
 
@@ -232,7 +232,7 @@ class GradScaler:
 
     def _adapt(self) -> None:
         """Back off after an overflow, and grow after an interval without one."""
-        flags = [progress.found for progress in self._progress.values()]
+        flags = [progress.overflow for progress in self._progress.values()]
         if not flags:
             raise UnsupportedError(
                 "GradScaler.update: no step was taken, expected a step before; call step() first"
@@ -258,8 +258,8 @@ class GradScaler:
         progress = self._progress.get(optimizer)
         if progress is None:
             with executing():
-                found = tensor(0.0, dtype=dtypes.float32, device=self.device)
-                self._progress[optimizer] = progress = Progress(found)
+                overflow = tensor(0.0, dtype=dtypes.float32, device=self.device)
+                self._progress[optimizer] = progress = Progress(overflow)
             if tracing():
                 raise Retrace
         watch = watcher.get()
@@ -360,7 +360,7 @@ def _gradients(optimizer: Optimizer) -> dict[tuple[str, DType], list[Tensor]]:
     return groups
 
 
-def _step_where_finite(optimizer: Optimizer, found: Tensor, options: dict[str, Any]) -> Any:
+def _step_where_finite(optimizer: Optimizer, overflow: Tensor, options: dict[str, Any]) -> Any:
     """Trace an optimizer's step, and restore the old values of the updated tensors where a gradient is not finite."""
     with no_grad():
         written = [
@@ -379,6 +379,6 @@ def _step_where_finite(optimizer: Optimizer, found: Tensor, options: dict[str, A
         before = [bind(OPS["copy"], tensor) for tensor in written]
         result = optimizer.step(**options)
         for tensor, old in zip(written, before, strict=True):
-            skipped = (found if tensor.device == found.device else found.to(str(tensor.device))) > 0
-            bind(OPS["where"], skipped, old, tensor, into=(tensor,))
+            local = overflow if tensor.device == overflow.device else overflow.to(str(tensor.device))
+            bind(OPS["where"], local > 0, old, tensor, into=(tensor,))
     return result

@@ -69,23 +69,23 @@ class _ZeroPad(_ConstantPad):
 
 
 class ConstantPad1d(_ConstantPad, rank=1):
-    """``value`` around the last dimension of (N, C, L) or without N: one number, or 2."""
+    """``value`` around the last dimension of (N, C, L) or without N: 1 or 2 ints."""
 
 
 class ConstantPad2d(_ConstantPad, rank=2):
-    """``value`` around the last 2 dimensions of (N, C, H, W) or without N: one number, or 4."""
+    """``value`` around the last 2 dimensions of (N, C, H, W) or without N: 1 or 4 ints."""
 
 
 class ConstantPad3d(_ConstantPad, rank=3):
-    """``value`` around the last 3 dimensions of (N, C, D, H, W) or without N: one number, or 6."""
+    """``value`` around the last 3 dimensions of (N, C, D, H, W) or without N: 1 or 6 ints."""
 
 
 class ZeroPad1d(_ZeroPad, rank=1):
-    """Zeros around the last dimension of (N, C, L) or without N: one number, or 2."""
+    """Zeros around the last dimension of (N, C, L) or without N: 1 or 2 ints."""
 
 
 class ZeroPad2d(_ZeroPad, rank=2):
-    """Zeros around the last 2 dimensions of (N, C, H, W) or without N: one number, or 4.
+    """Zeros around the last 2 dimensions of (N, C, H, W) or without N: 1 or 4 ints.
 
     >>> import weft as wf
     >>> wf.nn.ZeroPad2d((1, 0, 0, 1))(wf.ones(1, 1, 1)).tolist()
@@ -94,40 +94,40 @@ class ZeroPad2d(_ZeroPad, rank=2):
 
 
 class ZeroPad3d(_ZeroPad, rank=3):
-    """Zeros around the last 3 dimensions of (N, C, D, H, W) or without N: one number, or 6."""
+    """Zeros around the last 3 dimensions of (N, C, D, H, W) or without N: 1 or 6 ints."""
 
 
 class ReflectionPad1d(_Pad, rank=1, mode="reflect"):
-    """The image reflected, around the last dimension of (N, C, L) or without N: one number, or 2."""
+    """The image reflected, around the last dimension of (N, C, L) or without N: 1 or 2 ints."""
 
 
 class ReflectionPad2d(_Pad, rank=2, mode="reflect"):
-    """The image reflected, around the last 2 dimensions of (N, C, H, W) or without N: one number, or 4."""
+    """The image reflected, around the last 2 dimensions of (N, C, H, W) or without N: 1 or 4 ints."""
 
 
 class ReflectionPad3d(_Pad, rank=3, mode="reflect"):
-    """The image reflected, around the last 3 dimensions of (N, C, D, H, W) or without N: one number, or 6."""
+    """The image reflected, around the last 3 dimensions of (N, C, D, H, W) or without N: 1 or 6 ints."""
 
 
 class ReplicationPad1d(_Pad, rank=1, mode="replicate"):
-    """The elements at the ends, around the last dimension of (N, C, L) or without N: one number, or 2."""
+    """The border's elements repeated, around the last dimension of (N, C, L) or without N: 1 or 2 ints."""
 
 
 class ReplicationPad2d(_Pad, rank=2, mode="replicate"):
-    """The elements at the ends, around the last 2 dimensions of (N, C, H, W) or without N: one number, or 4."""
+    """The border's elements repeated, around the last 2 dimensions of (N, C, H, W) or without N: 1 or 4 ints."""
 
 
 class ReplicationPad3d(_Pad, rank=3, mode="replicate"):
-    """The elements at the ends, around the last 3 dimensions of (N, C, D, H, W) or without N: one number, or 6."""
+    """The border's elements repeated, around the last 3 dimensions of (N, C, D, H, W) or without N: 1 or 6 ints."""
 
 
 class CircularPad1d(_Pad, rank=1, mode="circular"):
-    """The image wrapped around, around the last dimension of (N, C, L) or without N: one number, or 2."""
+    """The image repeated periodically, around the last dimension of (N, C, L) or without N: 1 or 2 ints."""
 
 
 class CircularPad2d(_Pad, rank=2, mode="circular"):
-    """The image wrapped around, around the last 2 dimensions of (N, C, H, W) or without N: one number, or 4."""
+    """The image repeated periodically, around the last 2 dimensions of (N, C, H, W) or without N: 1 or 4 ints."""
 
 
 class CircularPad3d(_Pad, rank=3, mode="circular"):
-    """The image wrapped around, around the last 3 dimensions of (N, C, D, H, W) or without N: one number, or 6."""
+    """The image repeated periodically, around the last 3 dimensions of (N, C, D, H, W) or without N: 1 or 6 ints."""

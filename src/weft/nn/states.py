@@ -28,8 +28,8 @@ def named_state(module: ModuleTree, prefix: str = "") -> Iterator[tuple[str, Ten
     """Iterate over parameters and persistent buffers, module by module; a shared tensor has each of its names."""
     for path, owner in module.named_modules(prefix=prefix.removesuffix("."), remove_duplicate=False):
         stem = f"{path}." if path else ""
-        kept = {name: value for name, value in owner._buffers.items() if name not in owner._transient}
-        for name, value in (*owner._parameters.items(), *kept.items()):
+        saved = {name: value for name, value in owner._buffers.items() if name not in owner._transient}
+        for name, value in (*owner._parameters.items(), *saved.items()):
             if value is not None:
                 yield stem + name, value
 

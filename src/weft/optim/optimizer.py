@@ -114,11 +114,11 @@ class Optimizer(Checked):
         self, group: ParamGroup, operands: Sequence[Tensor], targets: tuple[Tensor, ...]
     ) -> None:
         """Raise ``ArgumentError`` where the group's options need other state tensors than it was built with."""
-        names, kept = self._buffers(group), len(targets) // (len(operands) - len(targets)) - 1
-        if len(names) != kept:
+        names, allocated = self._buffers(group), len(targets) // (len(operands) - len(targets)) - 1
+        if len(names) != allocated:
             raise ArgumentError(
                 mistake(f"{self._name}.step", "the group's options", f"such that {len(names)} tensors are kept",
-                        f"{kept}, as when it was built", "set the options when building the optimizer")
+                        f"{allocated}, as when it was built", "set the options when building the optimizer")
             )  # fmt: skip
 
     def _check(self, group: ParamGroup) -> None:
@@ -312,8 +312,8 @@ class Optimizer(Checked):
 
 def _colocate(group: ParamGroup, cohort: Cohort, state: Mapping[Tensor, Mapping[str, Tensor]]) -> None:
     """Move a cohort's parameters, their state and its scalars side by side in memory."""
-    kept = [tensor for parameter in cohort.members for tensor in state[parameter].values()]
-    colocate([*cohort.members, *kept, group.rate(cohort.device), *cohort.counters.values()])
+    tensors = [tensor for parameter in cohort.members for tensor in state[parameter].values()]
+    colocate([*cohort.members, *tensors, group.rate(cohort.device), *cohort.counters.values()])
 
 
 def refuse_differentiable(name: str, given: bool) -> None:

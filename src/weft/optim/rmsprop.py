@@ -58,8 +58,8 @@ class RMSprop(Optimizer):
             number(self._name, name, group[name])
 
     def _buffers(self, group: ParamGroup) -> tuple[str, ...]:
-        kept = (True, bool(group["momentum"]), bool(group["centered"]))
-        return tuple(name for name, needed in zip(self.buffers, kept, strict=True) if needed)
+        needed = (True, bool(group["momentum"]), bool(group["centered"]))
+        return tuple(name for name, is_needed in zip(self.buffers, needed, strict=True) if is_needed)
 
     def _update(
         self,

@@ -219,11 +219,11 @@ def _matrix(size: int, out: int, scale: float, mode: str, align: bool, wide: boo
     kind = "float64" if wide and not mode.startswith("nearest") else "float32"
     shift, step = (numpy.asarray(value, kind) for value in (place_of_sample(mode, align), scale))
     position: Any = (numpy.arange(out).astype(kind) + shift) * step
-    made = numpy.zeros((out, size))
+    matrix = numpy.zeros((out, size))
     rows = numpy.arange(out)
     if mode.startswith("nearest"):
-        made[rows, numpy.clip(numpy.floor(position).astype(int), 0, size - 1)] = 1.0
-        return made
+        matrix[rows, numpy.clip(numpy.floor(position).astype(int), 0, size - 1)] = 1.0
+        return matrix
     position = position - shift
     if mode == "linear":
         position = numpy.maximum(position, 0)
@@ -235,8 +235,8 @@ def _matrix(size: int, out: int, scale: float, mode: str, align: bool, wide: boo
         far = [((CUBIC * x - 5 * CUBIC) * x + 8 * CUBIC) * x - 4 * CUBIC for x in (t + 1, 2 - t)]
         taps = ((-1, far[0]), (0, near[0]), (1, near[1]), (2, far[1]))
     for tap, weight in taps:
-        numpy.add.at(made, (rows, numpy.clip(first + tap, 0, size - 1)), weight)
-    return made
+        numpy.add.at(matrix, (rows, numpy.clip(first + tap, 0, size - 1)), weight)
+    return matrix
 
 
 def _reference(

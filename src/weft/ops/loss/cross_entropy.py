@@ -112,8 +112,8 @@ def _gradient_backward(context: Gradient, seed: Any) -> list[Any]:
     by_grad = by_scores = None
     if context.needs[0]:
         ones = bind(lookup("full"), 1, shape=tuple(grad.shape), dtype=grad.dtype, device=str(grad.device))
-        each = bind(CROSS_ENTROPY_BACKWARD, ones, scores, target, largest, total, ignore_index=ignored)
-        by_grad = bind(lookup("sum"), to_dtype(bind(mul, seed, each), grad.dtype), dims=(1,), keepdim=False)
+        slopes = bind(CROSS_ENTROPY_BACKWARD, ones, scores, target, largest, total, ignore_index=ignored)
+        by_grad = bind(lookup("sum"), to_dtype(bind(mul, seed, slopes), grad.dtype), dims=(1,), keepdim=False)
     if context.needs[1]:
         flowing = bind(lookup("where"), bind(lookup("ne"), target, ignored), grad, 0.0)
         flowing = bind(reshape, flowing, shape=(grad.shape[0], 1, *grad.shape[1:]))
@@ -193,9 +193,11 @@ def _gradient_loss(context: Gradient, grad: Any, *_: Any) -> list[Any]:
         if count.dtype is not grad.dtype:
             count = bind(lookup("cast"), count, dtype=grad.dtype)
         grad = bind(lookup("div"), grad, count)
-    each = bind(lookup("expand"), grad, shape=tuple(target.shape))
+    by_losses = bind(lookup("expand"), grad, shape=tuple(target.shape))
     ignored = context.attributes["ignore_index"]
-    return [bind(CROSS_ENTROPY_BACKWARD, each, scores, target, largest, total, ignore_index=ignored), None]
+    return [
+        bind(CROSS_ENTROPY_BACKWARD, by_losses, scores, target, largest, total, ignore_index=ignored), None
+    ]  # fmt: skip
 
 
 CROSS_ENTROPY_LOSS: OpSpec = declare(

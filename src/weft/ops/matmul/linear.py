@@ -301,10 +301,10 @@ def _lower_linear(request: KernelRequest) -> KernelProgram:
     transposed = replace(weight, shape=weight.shape[::-1], strides=weight.strides[::-1])
     program = matmul_program(x, transposed, out, request.profile, 4)
     builder = Builder("add_bias")
-    sizes, (own, added) = coalesce(out.shape, [out.strides, broadcast_strides(bias, out.shape)])
+    sizes, (strides, bias_strides) = coalesce(out.shape, [out.strides, broadcast_strides(bias, out.shape)])
     axes = builder.axes(sizes)
-    total = builder.load(out, axes, own) + builder.load(bias, axes, added)
-    builder.store(out, axes, total, own)
+    total = builder.load(out, axes, strides) + builder.load(bias, axes, bias_strides)
+    builder.store(out, axes, total, strides)
     return KernelProgram((*program.steps, builder.finish()), program.temporaries)
 
 

@@ -75,7 +75,7 @@ def _product_plus(where: str, input: Any, a: Any, b: Any, beta: Any, alpha: Any)
     shape = tuple(product.shape)
     if broadcast_shapes(where, tuple(input.shape), shape) != shape:
         raise ShapeError(
-            mistake(where, "input's shape", tuple(input.shape), f"one that broadcasts to {shape}")
+            mistake(where, "input's shape", tuple(input.shape), f"a shape that broadcasts to {shape}")
         )
     product = _scaled(product, alpha)
     if beta != 0:

@@ -84,11 +84,11 @@ def _quantile(
         broken = bind(lookup("any"), missing, dims=(last,), keepdim=True)
         ranks = bind(lookup("where"), broken, float(size - 1), bind(lookup("mul"), points, float(size - 1)))
     ranks = expand(ranks, *lead, points.shape[0])
-    found = movedim(_at_ranks(rows, ranks, interpolation), -1, 0)
+    quantiles = movedim(_at_ranks(rows, ranks, interpolation), -1, 0)
     kept = tuple(1 if place is None or at == place else n for at, n in enumerate(x.shape))
     shape = kept if keepdim else tuple(lead)
     several = is_tensor(q) and len(q.shape) == 1
-    return reshape(found, *((points.shape[0],) if several else ()), *shape)
+    return reshape(quantiles, *((points.shape[0],) if several else ()), *shape)
 
 
 @function(out=True)

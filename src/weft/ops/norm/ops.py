@@ -146,11 +146,11 @@ def _gradient(context: Gradient, grad: Any, *_: Any) -> list[Any]:
     if context.needs[0]:
         result[0] = bind(NORM_BACKWARD, grad, x, *statistics, *weight, **_options(context))
     if any(context.needs[1:]):
-        made = bind(
+        by_parameters = bind(
             NORM_PARAMETERS, grad, x, *statistics, shape=context.types[1].shape, shift=len(context.needs) > 2,
             **_options(context),
         )  # fmt: skip
-        result[1:] = made if isinstance(made, tuple) else (made,)
+        result[1:] = by_parameters if isinstance(by_parameters, tuple) else (by_parameters,)
     return result
 
 
@@ -277,8 +277,8 @@ def _reference_parameters(
     scaled, _ = _scaled_reference(x, mean if center else mean * 0, variance, eps)
     folded = tuple(d for d, size in enumerate(shape) if size == 1)
     wide = grad.astype("float64")
-    made = [(wide * scaled).sum(folded, keepdims=True), wide.sum(folded, keepdims=True)]
-    return tuple(value.astype(x.dtype) for value in made[: 2 if shift else 1])
+    sums = [(wide * scaled).sum(folded, keepdims=True), wide.sum(folded, keepdims=True)]
+    return tuple(value.astype(x.dtype) for value in sums[: 2 if shift else 1])
 
 
 def _gradient_parameters(context: Gradient, *seeds: Any) -> list[Any]:
