@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from weft.codegen.llvm.alike import shared
 from weft.codegen.llvm.lanes import is_light
 from weft.codegen.llvm.part import PartWriter
-from weft.codegen.llvm.rows import SHORT, RowsWriter, suits
+from weft.codegen.llvm.rows import SHORT, RowsWriter, folds_rows
 from weft.codegen.llvm.stream import STREAM_METADATA
-from weft.codegen.llvm.turned import TurnedWriter, turned
+from weft.codegen.llvm.transposed import TransposedWriter, transposed_loads
 from weft.codegen.templates import find
 from weft.errors import KernelError
 from weft.expr import Expr, variable
@@ -148,8 +148,10 @@ def _module(kernel: Kernel) -> str:
                 declarations |= writer.lines.declarations
             continue
         callees.append((f"part{number}", *every))
-        forms: dict[str, type[PartWriter]] = {f"part{number}": TurnedWriter if turned(part) else PartWriter}
-        if suits(part):
+        forms: dict[str, type[PartWriter]] = {
+            f"part{number}": TransposedWriter if transposed_loads(part) else PartWriter
+        }
+        if folds_rows(part):
             forms = {f"part{number}.long": PartWriter, f"part{number}.short": RowsWriter}
             functions.append(_choice(part, bound, number, formals))
         for name, form in forms.items():

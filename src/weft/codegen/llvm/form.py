@@ -52,7 +52,7 @@ class PartForm:
     ``part`` is the part itself and ``masked`` the part as lanes compute it, with predicates for loads. Lanes run
     along ``inner``, the innermost reduction axis, or along ``outer``, the last axis, or there are none.
     ``gathers``: columns that fill no vector are computed one by one, as their loads are not contiguous.
-    ``columns`` are the lanes along ``outer``. ``streams``: the loop is bound by memory. ``past`` describes its
+    ``columns`` are the lanes along ``outer``. ``streams``: the loop is bound by memory. ``nontemporal`` describes its
     non-temporal store.
     """
 
@@ -63,7 +63,7 @@ class PartForm:
     gathers: bool
     columns: int
     streams: bool
-    past: Stream | None
+    nontemporal: Stream | None
     attributes: str
 
     @property
@@ -97,6 +97,6 @@ def part_form(part: Part, memory: Memory) -> PartForm:
         gathers=gathers,
         columns=WIDE if outer is not None and not gathers and light else LANES,
         streams=streams,
-        past=stream(part, memory) if streams else None,
+        nontemporal=stream(part, memory) if streams else None,
         attributes=STREAM_ATTRIBUTE if sums or streams else "",
     )

@@ -34,7 +34,7 @@ ELEMENTS: Final[Mapping[DType, str]] = {
 }  # fmt: skip
 """The IR type of an element in memory."""
 
-AROUND: Final = "!4"
+NONTEMPORAL: Final = "!4"
 """The module's metadata for non-temporal stores."""
 
 BASE: Final = variable("lane base", INDEX)
@@ -46,14 +46,14 @@ class Lane:
     """The axis that is vectorised, which lanes are real (``None``: all), and how many there are.
 
     ``varying`` are variables other than the axis whose value differs from lane to lane: reductions along lanes.
-    ``around``: stores of whole vectors, which are aligned, are non-temporal.
+    ``nontemporal``: stores of whole vectors, which are aligned, are non-temporal.
     """
 
     axis: Expr
     mask: IRValue | None
     count: int
     varying: frozenset[Expr] = frozenset()
-    around: bool = False
+    nontemporal: bool = False
 
 
 def depends(index: Expr, axis: Expr) -> bool:
@@ -131,8 +131,10 @@ class Memory:
             lines.do(f"call void {scatter}({whole} {text}, {target}, i32 {size}, {mask})")
             return
         where = self._address(emitter, buffer, kind, substitute(index, {lane.axis: BASE}))
-        if lane.mask is None and lane.around:
-            lines.do(f"store {whole} {text}, ptr {where}, align {size * lane.count}, !nontemporal {AROUND}")
+        if lane.mask is None and lane.nontemporal:
+            lines.do(
+                f"store {whole} {text}, ptr {where}, align {size * lane.count}, !nontemporal {NONTEMPORAL}"
+            )
         elif lane.mask is None:
             lines.do(f"store {whole} {text}, ptr {where}, align {size}")
         else:

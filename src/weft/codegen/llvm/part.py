@@ -14,7 +14,7 @@ from weft.codegen.llvm.form import TURNS, PointForm
 from weft.codegen.llvm.memory import LANES, WIDE
 from weft.codegen.llvm.point import Body, PointWriter, row_checks
 from weft.codegen.llvm.shortcuts import BLOCK as SHORTCUT_BLOCK
-from weft.codegen.llvm.shortcuts import usual
+from weft.codegen.llvm.shortcuts import by_shortcuts
 from weft.codegen.llvm.stream import ONE_BY_ONE, STREAM, Stream
 from weft.expr import Expr
 from weft.expr.llvm_text import IRValue
@@ -120,9 +120,9 @@ class PartWriter(PointWriter):
     def _points(self, axis: Axis, start: str, stop: str) -> None:
         """Write points one by one, in loops that LLVM may vectorise."""
         form = self.form.point
-        if self.form.past is not None:
-            start = self._past_the_cache(axis, start, stop, self.form.past)
-        shorter = usual(form.part) if not form.part.reduce_axes and not form.part.checks else None
+        if self.form.nontemporal is not None:
+            start = self._nontemporal_stores(axis, start, stop, self.form.nontemporal)
+        shorter = by_shortcuts(form.part) if not form.part.reduce_axes and not form.part.checks else None
         if shorter is None:
             self._one_by_one(axis, start, stop, form)
         else:
@@ -152,7 +152,7 @@ class PartWriter(PointWriter):
                 with lines.when(choice):
                     self._one_by_one(axis, first, end, PointForm(part, None))
 
-    def _past_the_cache(self, axis: Axis, start: str, stop: str, stream: Stream) -> str:
+    def _nontemporal_stores(self, axis: Axis, start: str, stop: str, stream: Stream) -> str:
         """Write non-temporal stores if what is read and written exceeds the cache; return the first value after them.
 
         A line that is stored whole need not be read first, but later reads do not find it in the cache.
@@ -165,9 +165,9 @@ class PartWriter(PointWriter):
             with self.loop(start, first, hint=ONE_BY_ONE) as index:
                 self.emitter.bind(axis.variable, IRValue(index, INDEX))
                 self.point(form)
-            last = self.whole(axis.variable, first, stop, LANES, lambda span: self.point(form), around=True)[
-                1
-            ]
+            last = self.whole(
+                axis.variable, first, stop, LANES, lambda span: self.point(form), nontemporal=True
+            )[1]
             lines.do(f"store i64 {last}, ptr {reached}")
             lines.do("fence seq_cst")  # non-temporal stores are not ordered with the flag that ends the work
         return lines.let(f"load i64, ptr {reached}")

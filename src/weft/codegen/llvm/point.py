@@ -9,10 +9,10 @@ from weft import dtypes
 from weft.codegen.folds import passes, position
 from weft.codegen.llvm.form import PointForm, Span, part_form
 from weft.codegen.llvm.function import FunctionWriter
-from weft.codegen.llvm.held import Held, held
 from weft.codegen.llvm.lanes import folds_wide
 from weft.codegen.llvm.memory import LANES, WIDE, Lane, Memory, depends
 from weft.codegen.llvm.reduction import BLOCK, Accumulator, Pass
+from weft.codegen.llvm.reused import Reused, reused_values
 from weft.expr import Expr
 from weft.expr.llvm import Emitter
 from weft.expr.llvm_text import IRValue, vector_type
@@ -43,17 +43,17 @@ class PointWriter:
             yield index
 
     def whole(
-        self, axis: Expr, start: str, stop: str, width: int, body: Body, around: bool = False
+        self, axis: Expr, start: str, stop: str, width: int, body: Body, nontemporal: bool = False
     ) -> tuple[str, str]:
         """Write ``body`` for whole vectors of an axis; return how many values are left, and the first of them.
 
-        ``around``: its stores, which are aligned, are non-temporal.
+        ``nontemporal``: its stores, which are aligned, are non-temporal.
         """
         lines = self.lines
         count = lines.let(f"sub i64 {stop}, {start}")
         whole = lines.let(f"and i64 {count}, {-width}")
         full = lines.let(f"add i64 {start}, {whole}")
-        with self.loop(start, full, width) as base, self.vectorised(axis, base, Span(width), around):
+        with self.loop(start, full, width) as base, self.vectorised(axis, base, Span(width), nontemporal):
             body(Span(width))
         return lines.let(f"sub i64 {count}, {whole}"), full
 
@@ -71,10 +71,10 @@ class PointWriter:
                 body(span)
 
     def vectorised(
-        self, axis: Expr, base: str, span: Span, around: bool = False
+        self, axis: Expr, base: str, span: Span, nontemporal: bool = False
     ) -> AbstractContextManager[None]:
         """A scope in which ``axis`` stands for a span of values from ``base`` on."""
-        lane = Lane(axis, span.mask, span.width, self.form.varying, around)
+        lane = Lane(axis, span.mask, span.width, self.form.varying, nontemporal)
         return self.memory.vectorised(self.emitter, base, lane)
 
     # A point.
@@ -83,9 +83,9 @@ class PointWriter:
         """Write reductions, checks and stores of the point, or of the points in lanes, at the axes' values."""
         part = form.part
         groups = passes(part.reductions)
-        waiting = held(self.kernel, part, groups)
+        reused = reused_values(self.kernel, part, groups)
         for number, group in enumerate(groups):
-            for total in self.fold(form, number, group, waiting):
+            for total in self.fold(form, number, group, reused):
                 result = total.result(self.emitter, joined=form.along is not None)
                 self.emitter.bind(total.reduction.result, result)
         done = row_checks(part, part.axes[-1]) if len(part.axes) > 1 else []
@@ -95,16 +95,16 @@ class PointWriter:
         inner = [store for store in part.stores if store.inner]
         inner_checks = [check for check in part.checks if check.inner]
         if inner or inner_checks:
-            self.at_reduction_points(form, inner_checks, inner, waiting)
+            self.at_reduction_points(form, inner_checks, inner, reused)
         self.effects([], [store for store in part.stores if not store.inner])
 
     def at_reduction_points(
-        self, form: PointForm, checks: Sequence[Check], stores: Sequence[Store], waiting: Sequence[Held]
+        self, form: PointForm, checks: Sequence[Check], stores: Sequence[Store], reused: Sequence[Reused]
     ) -> None:
         """Write checks and stores at all points of the reduction axes."""
 
         def body(span: Span) -> None:
-            self._take(waiting)
+            self._load_reused(reused)
             self.effects(checks, stores)
 
         self._nest(form, Pass(), form.part.reduce_axes, body)
@@ -125,14 +125,14 @@ class PointWriter:
             value = self.emitter.convert(self.emitter.value(check.value), INDEX)
             self.lines.do(f"call void @weft.report(ptr %status, i64 %report, i64 {value.text})")
 
-    def _take(self, waiting: Iterable[Held]) -> None:
+    def _load_reused(self, reused: Iterable[Reused]) -> None:
         """Load the values that earlier passes stored at this point, instead of computing them."""
-        for each in waiting:
-            self.emitter.bind(each.value, self.emitter.value(each.kept))
+        for each in reused:
+            self.emitter.bind(each.value, self.emitter.value(each.loaded))
 
-    def _leave(self, waiting: Iterable[Held]) -> None:
+    def _store_reused(self, reused: Iterable[Reused]) -> None:
         """Store the values that later passes load."""
-        for each in waiting:
+        for each in reused:
             self.memory.store(
                 self.emitter, each.store.buffer, each.store.index, self.emitter.value(each.value)
             )
@@ -140,7 +140,7 @@ class PointWriter:
     # Reductions.
 
     def fold(
-        self, form: PointForm, number: int, group: Sequence[Reduction], waiting: Sequence[Held]
+        self, form: PointForm, number: int, group: Sequence[Reduction], reused: Sequence[Reused]
     ) -> list[Accumulator]:
         """Fold a group over the reduction axes; return an accumulator of each reduction, its lanes not yet joined."""
         joined = form.along is not None
@@ -154,8 +154,8 @@ class PointWriter:
         )
 
         def body(span: Span) -> None:
-            self._take(each for each in waiting if each.group < number)
-            self._leave(each for each in waiting if each.group == number)
+            self._load_reused(each for each in reused if each.group < number)
+            self._store_reused(each for each in reused if each.group == number)
             for block in gathered.blocks(span.width, span.turn):
                 candidates = self._candidates(form.part, block.reduction)
                 block.take(self.emitter, candidates, span.mask)

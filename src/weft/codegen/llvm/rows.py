@@ -14,11 +14,11 @@ from typing import Final
 
 from weft import dtypes
 from weft.codegen.folds import passes
-from weft.codegen.llvm.held import cost, held
 from weft.codegen.llvm.lanes import lanes_of
 from weft.codegen.llvm.memory import LANES, Lane
 from weft.codegen.llvm.part import PartWriter
 from weft.codegen.llvm.reduction import combine
+from weft.codegen.llvm.reused import cost, reused_values
 from weft.expr import Expr, walk
 from weft.expr.llvm_text import IRValue
 from weft.expr.node import INDEX
@@ -28,11 +28,11 @@ SHORT: Final = 256
 """Elements of a row up to which sixteen rows stay in the L1 cache from one pass to the next."""
 
 _FOLDS: Final = ("sum", "prod", "max", "min")
-_DEAR: Final = 2
+_COSTLY: Final = 2
 """Operations on a row's results from which their value is stored for the row."""
 
 
-def suits(part: Part) -> bool:
+def folds_rows(part: Part) -> bool:
     """Return whether lanes fold the rows of a part, by folds whose lanes can be joined for many rows at once."""
     return bool(part.axes and part.reductions and not part.checks and lanes_of(part)[0] is not None) and all(
         fold.combine in _FOLDS and fold.value.dtype.kind != "bool" for fold in part.reductions
@@ -40,7 +40,7 @@ def suits(part: Part) -> bool:
 
 
 class RowsWriter(PartWriter):
-    """A part that ``suits``, for rows of at most ``SHORT``."""
+    """A part that ``folds_rows`` accepts, for rows of at most ``SHORT``."""
 
     @property
     def attributes(self) -> str:
@@ -49,9 +49,9 @@ class RowsWriter(PartWriter):
 
     def _columns(self, axis: Axis, start: str, stop: str) -> None:
         with self.loop(start, stop, LANES) as base:
-            self._together(axis, base, stop)
+            self._row_group(axis, base, stop)
 
-    def _together(self, axis: Axis, base: str, stop: str) -> None:
+    def _row_group(self, axis: Axis, base: str, stop: str) -> None:
         """Write the rows from ``base`` to ``base + LANES``, but only below ``stop``."""
         lines, emitter = self.lines, self.emitter
         rest = lines.let(f"sub i64 {stop}, {base}")
@@ -64,23 +64,23 @@ class RowsWriter(PartWriter):
         kept: dict[Expr, str] = {}
         form = self.form.point
         groups = passes(form.part.reductions)
-        waiting = held(self.kernel, form.part, groups)
+        reused = reused_values(self.kernel, form.part, groups)
         for number, group in enumerate(groups):
-            self._follow(axis, base, mask, kept, [fold.value for fold in group])
+            self._precompute(axis, base, mask, kept, [fold.value for fold in group])
             gathered = [lines.local(f"[{LANES} x {_vector(fold)}]") for fold in group]
             with self._each_row(axis, base, count, kept) as row:
-                for total, place in zip(self.fold(form, number, group, waiting), gathered, strict=True):
+                for total, place in zip(self.fold(form, number, group, reused), gathered, strict=True):
                     (value,) = total.read(emitter)
                     place = lines.let(f"getelementptr {value.type}, ptr {place}, i64 {row}")
                     lines.do(f"store {value.type} {value.text}, ptr {place}")
             for fold, place in zip(group, gathered, strict=True):
-                self._keep(kept, fold.result, self._joined(fold, place))
+                self._store_rows(kept, fold.result, self._joined(fold, place))
         inner = [store for store in form.part.stores if store.inner]
         outer = [store for store in form.part.stores if not store.inner]
         if inner:
-            self._follow(axis, base, mask, kept, [store.value for store in inner])
+            self._precompute(axis, base, mask, kept, [store.value for store in inner])
             with self._each_row(axis, base, count, kept):
-                self.at_reduction_points(form, [], inner, waiting)
+                self.at_reduction_points(form, [], inner, reused)
         with self._in_lanes(axis, base, mask, kept):
             self.effects([], outer)
 
@@ -108,14 +108,14 @@ class RowsWriter(PartWriter):
                 )
             yield
 
-    def _follow(
+    def _precompute(
         self, axis: Axis, base: str, mask: IRValue, kept: dict[Expr, str], roots: Sequence[Expr]
     ) -> None:
         """Compute for all rows at once, and keep, what the next pass needs and depends only on a row's results."""
         wanted = [node for node in self._of_rows(roots) if node not in kept]
         with self._in_lanes(axis, base, mask, kept):
             for node in wanted:
-                self._keep(kept, node, self.emitter.splat(self.emitter.value(node), LANES))
+                self._store_rows(kept, node, self.emitter.splat(self.emitter.value(node), LANES))
 
     def _of_rows(self, roots: Sequence[Expr]) -> list[Expr]:
         """Return the largest subexpressions that depend on a row's results but do not vary along the row."""
@@ -130,10 +130,10 @@ class RowsWriter(PartWriter):
             node
             for node in dict.fromkeys(walk(*roots))
             if fixed[node] and node in tops and node not in inside and node.dtype.kind == "float"
-            and any(each in results for each in walk(node)) and cost(node) >= _DEAR
+            and any(each in results for each in walk(node)) and cost(node) >= _COSTLY
         ]  # fmt: skip
 
-    def _keep(self, kept: dict[Expr, str], node: Expr, value: IRValue) -> None:
+    def _store_rows(self, kept: dict[Expr, str], node: Expr, value: IRValue) -> None:
         address = self.lines.local(value.type)
         self.lines.do(f"store {value.type} {value.text}, ptr {address}")
         kept[node] = address

@@ -22,7 +22,7 @@ CHEAP: Final = 64
 """Nodes of the conditions, functions expanded, up to which evaluating them first pays off."""
 
 
-def usual(part: Part) -> tuple[Expr, Part] | None:
+def by_shortcuts(part: Part) -> tuple[Expr, Part] | None:
     """Return the condition under which shortcuts suffice and the part made of them, or ``None`` without shortcuts."""
     stores, conditions = [], {}
     for store in part.stores:
@@ -32,11 +32,11 @@ def usual(part: Part) -> tuple[Expr, Part] | None:
     if not conditions:
         return None
     first, *rest = conditions
-    together = first
+    conjunction = first
     for condition in rest:
-        together = Expr("and", (together, condition), dtypes.bool_)
-    cheap = is_short([together], CHEAP, wide=True)
-    return (together, replace(part, stores=tuple(stores))) if cheap else None
+        conjunction = Expr("and", (conjunction, condition), dtypes.bool_)
+    cheap = is_short([conjunction], CHEAP, wide=True)
+    return (conjunction, replace(part, stores=tuple(stores))) if cheap else None
 
 
 def _shortened(root: Expr) -> tuple[Expr, list[Expr]]:

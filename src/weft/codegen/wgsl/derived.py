@@ -60,7 +60,7 @@ def write_kernel(kernel: Kernel, profile: TargetProfile) -> KernelSpec:
     found = families(kernel.parts)
     bodies = [_body(writer(module, kernel, family.part), family) for family in found]
     counts = [_groups(kernel, part, invocations) for part in kernel.parts]
-    return module.finish(_lay_out(module, bodies, found, counts), work.grid(work.together(counts)))
+    return module.finish(_lay_out(module, bodies, found, counts), work.grid(work.sum_counts(counts)))
 
 
 def _body(writer: PointWriter, family: Family) -> list[str]:
@@ -94,7 +94,7 @@ def _lay_out(
     for number, (body, family) in enumerate(zip(bodies, found, strict=True)):
         taken = ["group: u32", "local: u32", *(f"{argument.data}: i32" for argument in family.arguments)]
         module.functions.append("\n".join([f"fn part_{number}({', '.join(taken)}) {{", *body, "}"]))
-        groups = emitter.named(work.together([counts[member] for member, _ in family.members])).text
+        groups = emitter.named(work.sum_counts([counts[member] for member, _ in family.members])).text
         with emitter.block(f"if (group < u32({groups}))"):
             given = ["group", "local"]
             if len(family.members) > 1:

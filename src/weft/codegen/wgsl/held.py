@@ -55,8 +55,8 @@ class HeldWriter(PointWriter):
             emitter.line("let lane = local;")
             emitter.line("let here = true;")
         copies = [self._copy(number) for number in range(self.count)]
-        for together in passes(part.reductions):
-            self._fold(together, copies)
+        for group in passes(part.reductions):
+            self._fold(group, copies)
         inner = [store for store in part.stores if store.inner]
         outer = [store for store in part.stores if not store.inner]
         placed = [
@@ -112,9 +112,9 @@ class HeldWriter(PointWriter):
         self.emitter.line(f"let {name} = {copy.values.widened(value)};")
         return name
 
-    def _fold(self, together: list[Reduction], copies: list[Copy]) -> None:
+    def _fold(self, group: list[Reduction], copies: list[Copy]) -> None:
         emitter, folds = self.emitter, []
-        for reduction in together:
+        for reduction in group:
             name = identifier(reduction.result.data)
             fold = reductions.make_fold(reduction, f"{name}_four" if self.width == 4 else name, self.width)
             start = fold.identity(emitter)

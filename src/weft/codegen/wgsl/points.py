@@ -81,8 +81,8 @@ class PointWriter:
         self.prepare()
         self.start()
         self.checks(check for check in part.checks if not check.inner)
-        for together in passes(part.reductions):
-            self.reduce(together)
+        for group in passes(part.reductions):
+            self.reduce(group)
         outer = [store for store in part.stores if not store.inner]
         inner = [store for store in part.stores if store.inner]
         values = self.store_values(outer, alone=not inner and len(outer) == 1)
@@ -159,10 +159,10 @@ class PointWriter:
 
     # -- reductions ---------------------------------------------------------------------------------------
 
-    def reduce(self, together: Sequence[Reduction]) -> None:
+    def reduce(self, group: Sequence[Reduction]) -> None:
         """Fold reductions in one pass over the reduction axes."""
         emitter = self.emitter
-        folds = [self.fold(each) for each in together]
+        folds = [self.fold(each) for each in group]
         blocked = any(fold.blocked for fold in folds)
         terms = emitter.fresh("terms")
         for fold in folds:
@@ -185,7 +185,7 @@ class PointWriter:
                 with emitter.block(f"if ({terms} % {reductions.BLOCK}u == 0u)"):
                     end_blocks()
 
-        self.over_reduction([each.value for each in together], body, after, self.unrolled)
+        self.over_reduction([each.value for each in group], body, after, self.unrolled)
         end_blocks()
         folds = [self.folded(fold) for fold in folds]
         if self.cooperative:

@@ -29,7 +29,7 @@ def groups(count: Expr, each: int) -> Expr:
     return call("idiv", count + (each - 1), each)
 
 
-def together(counts: Iterable[Expr]) -> Expr:
+def sum_counts(counts: Iterable[Expr]) -> Expr:
     """Return the sum of workgroup counts, constants added up; a balanced tree, so that many parts nest little."""
     known, terms = 0, []
     for count in counts:

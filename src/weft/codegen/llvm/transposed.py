@@ -21,7 +21,7 @@ from weft.expr.node import INDEX
 from weft.kernels import Axis, Part
 
 
-def turned(part: Part) -> tuple[Expr, ...]:
+def transposed_loads(part: Part) -> tuple[Expr, ...]:
     """Return the loads that are contiguous along the last axis but one, if all else is contiguous along the last."""
     if part.reductions or part.checks or len(part.axes) < 2:
         return ()
@@ -38,7 +38,7 @@ def turned(part: Part) -> tuple[Expr, ...]:
     return tuple(sorted(across, key=repr)) if good else ()
 
 
-class Squares:
+class Tiles:
     """Square tiles of transposed loads: ``fill`` reads them, ``bind`` makes a row of each the load's value."""
 
     def __init__(
@@ -82,7 +82,7 @@ class Squares:
         return self.emitter.lines.let(f"getelementptr {kind}, ptr {self.kept[load]}, i64 {row}")
 
 
-class TurnedWriter(PartWriter):
+class TransposedWriter(PartWriter):
     """Writes a part with transposed loads."""
 
     def _all_rows(
@@ -95,7 +95,7 @@ class TurnedWriter(PartWriter):
         """Write rows in groups of ``LANES`` by tiles; incomplete rows and groups by ``write_row``."""
         lines, (first, end, start, stop) = self.lines, within
         size, count = (self.emitter.value(axis.size).text for axis in (column, rows[-1]))
-        squares = Squares(lines, self.emitter, self.memory, turned(self.form.masked), rows[-1], column)
+        tiles = Tiles(lines, self.emitter, self.memory, transposed_loads(self.form.masked), rows[-1], column)
         whole = lines.let(f"and i64 {size}, {-LANES}")
         reached = lines.local("i64")
         lines.do(f"store i64 {first}, ptr {reached}")
@@ -113,24 +113,24 @@ class TurnedWriter(PartWriter):
             )
             grouped = lines.let(f"and i1 {enough}, {full}")
             with lines.when(grouped), self.emitter.scope():
-                self._group(squares, rows, column, row, whole)
+                self._group(tiles, rows, column, row, whole)
             with lines.when(lines.let(f"xor i1 {grouped}, true")):
                 write_row(row)
             step = lines.let(f"select i1 {grouped}, i64 {LANES}, i64 1")
             lines.do(f"store i64 {lines.let(f'add nuw nsw i64 {row}, {step}')}, ptr {reached}")
 
-    def _group(self, squares: Squares, rows: Sequence[Axis], column: Axis, row: str, whole: str) -> None:
+    def _group(self, tiles: Tiles, rows: Sequence[Axis], column: Axis, row: str, whole: str) -> None:
         """Write ``LANES`` whole rows from ``row`` on."""
         lines = self.lines
         self._decode(row, rows)
         top = self.emitter.value(rows[-1].variable).text
         with self.loop("0", whole, LANES) as left:
-            squares.fill(top, left)
+            tiles.fill(top, left)
             with self.loop("0", str(LANES)) as number:
                 at = lines.let(f"add nuw nsw i64 {top}, {number}")
                 self.emitter.bind(rows[-1].variable, IRValue(at, INDEX))
                 with self.vectorised(column.variable, left, Span(LANES)):
-                    squares.bind(number)
+                    tiles.bind(number)
                     self.point(self.form.neighbours(LANES))
         with self.loop("0", str(LANES)) as number:
             at = lines.let(f"add nuw nsw i64 {top}, {number}")

@@ -14,12 +14,12 @@ from weft.expr import Expr, load, walk
 from weft.expr.define import expand
 from weft.kernels import Kernel, Part, Reduction, Store
 
-DEAR: Final = 24
+COSTLY: Final = 24
 """Nodes of a value, functions expanded, from which a store and a load are faster than computing it again."""
 
 
 @dataclass(frozen=True)
-class Held:
+class Reused:
     """A value that pass ``group`` computes and stores where ``store`` will write its result."""
 
     value: Expr
@@ -27,12 +27,12 @@ class Held:
     group: int
 
     @property
-    def kept(self) -> Expr:
+    def loaded(self) -> Expr:
         """The load by which later passes get the value."""
         return load(self.store.buffer, self.store.index, self.value.dtype)
 
 
-def held(kernel: Kernel, part: Part, groups: Sequence[Sequence[Reduction]]) -> list[Held]:
+def reused_values(kernel: Kernel, part: Part, groups: Sequence[Sequence[Reduction]]) -> list[Reused]:
     """Return a value for each inner store that can hold one: of the buffer's type, in a buffer without other uses."""
     inner = [store for store in part.stores if store.inner]
     if not inner:
@@ -42,7 +42,7 @@ def held(kernel: Kernel, part: Part, groups: Sequence[Sequence[Reduction]]) -> l
     expressions = [root for each in kernel.parts for root in each.expressions]
     used += [node.data for node in walk(*expressions) if node.function == "load"]
     results = {reduction.result for reduction in part.reductions}
-    found: list[Held] = []
+    found: list[Reused] = []
     taken: set[Expr] = set()
     for store in inner:
         fixed = all(node.function != "load" and node not in results for node in walk(store.index))
@@ -54,8 +54,8 @@ def held(kernel: Kernel, part: Part, groups: Sequence[Sequence[Reduction]]) -> l
             shared = [node for node in walk(*(fold.value for fold in folds)) if node in again]
             good = [node for node in shared if node.dtype is types[store.buffer] and node not in taken]
             best = max(good, key=cost, default=None)
-            if best is not None and cost(best) >= DEAR:
-                found.append(Held(best, store, group))
+            if best is not None and cost(best) >= COSTLY:
+                found.append(Reused(best, store, group))
                 taken.update(walk(best))
                 break
     return found

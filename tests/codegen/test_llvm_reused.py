@@ -8,7 +8,7 @@ import pytest
 from tests.codegen.llvm_run import cpu, operand, run, same_bits
 from weft import dtypes
 from weft.codegen.folds import passes
-from weft.codegen.llvm.held import held
+from weft.codegen.llvm.reused import reused_values
 from weft.dtypes import DType
 from weft.expr import call
 from weft.kernels import Builder, Kernel, KernelStep
@@ -29,23 +29,23 @@ def softmax(
     return builder.finish()
 
 
-def waiting(step: KernelStep) -> int:
+def reused_count(step: KernelStep) -> int:
     assert isinstance(step.kernel, Kernel)
     (part,) = step.kernel.parts
-    return len(held(step.kernel, part, passes(part.reductions)))
+    return len(reused_values(step.kernel, part, passes(part.reductions)))
 
 
 def test_what_waits() -> None:
-    assert waiting(softmax((4, 40))) == 1
-    assert waiting(softmax((4, 40), into=0)) == 0  # a later pass reads the buffer
-    assert waiting(softmax((4, 40), dtype=dtypes.float16)) == 0  # it would be rounded
+    assert reused_count(softmax((4, 40))) == 1
+    assert reused_count(softmax((4, 40), into=0)) == 0  # a later pass reads the buffer
+    assert reused_count(softmax((4, 40), dtype=dtypes.float16)) == 0  # it would be rounded
     builder = Builder("centred")
     (i,), (r,) = builder.axes((4,)), builder.reduce_axes((40,))
     value = builder.load(operand(0, (4, 40)), [i, r])
     centred = value - builder.reduce("sum", value)
     variance = builder.reduce("sum", centred * centred)
     builder.store(operand(1, (4, 40)), [i, r], centred * variance, inner=True)
-    assert waiting(builder.finish()) == 0  # a subtraction is as cheap as a load
+    assert reused_count(builder.finish()) == 0  # a subtraction is as cheap as a load
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -77,7 +77,7 @@ def test_two_outputs_keep_two_values() -> None:
     builder.store(operand(1, shape), [i, r], first * other, inner=True)
     builder.store(operand(2, shape), [i, r], second * total, inner=True)
     step = builder.finish()
-    assert waiting(step) == 2
+    assert reused_count(step) == 2
     array = numpy.random.default_rng(1).normal(size=shape).astype(numpy.float32)
     _, one, two = run(step, [array, numpy.zeros_like(array), numpy.zeros_like(array)])
     power = numpy.exp(array.astype(numpy.float64))

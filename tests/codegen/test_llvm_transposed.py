@@ -1,4 +1,4 @@
-"""Transposed operands, read by squares: against NumPy, for sizes around whole squares and ranges of several threads."""
+"""Transposed operands, read by tiles: against NumPy, for sizes around whole tiles and ranges of several threads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import weft as wf
 from tests.codegen.llvm_run import contiguous
 from weft import codegen, dtypes
-from weft.codegen.llvm.turned import turned
+from weft.codegen.llvm.transposed import transposed_loads
 from weft.dtypes import DType
 from weft.kernels import Kernel, KernelStep, Operand
 from weft.ops.views.ops import copy_step
@@ -30,11 +30,11 @@ def _copy(rows: int, columns: int, dtype: DType = dtypes.float32, apart: int = 1
 def test_which_loads_are_turned() -> None:
     found = _copy(40, 50).kernel
     assert isinstance(found, Kernel)
-    assert len(turned(found.parts[0])) == 1
+    assert len(transposed_loads(found.parts[0])) == 1
     assert "shufflevector" in codegen.generate(found, CPU).source
     apart = _copy(40, 50, apart=3).kernel  # no line of which neighbours are read
     assert isinstance(apart, Kernel)
-    assert not turned(apart.parts[0])
+    assert not transposed_loads(apart.parts[0])
 
 
 @pytest.mark.parametrize("dtype", TYPES)
