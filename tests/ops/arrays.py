@@ -28,7 +28,8 @@ class Arg:
 
     ``values``: ``"any"`` in [-3, 3], ``"positive"``, ``"apart"`` (no two nearly equal, none near 0: safe for
     numerical gradients), ``"index"`` (below ``bound``), ``"count"`` (1, 2, …), ``"offsets"`` (0, ``bound``, …), ``"permutation"`` (of places), ``"permutations"`` (along the last dimension), ``"bool"``, ``"state"`` (a random generator's words),
-    ``"one"`` (a step count), ``"large"`` in [12, 20], ``"chances"`` (rows that sum to 1), ``"logs"`` (their logarithms).
+    ``"one"`` (a step count), ``"large"`` in [12, 20], ``"chances"`` (rows that sum to 1), ``"logs"`` (their logarithms),
+    ``"bytes"`` (0 to 255), ``"quantised"`` (whole numbers that groups of 8 bits hold exactly).
     """
 
     shape: tuple[int, ...]
@@ -61,10 +62,19 @@ def _chances(draw: np.random.Generator, arg: Arg) -> Array:
     return rows / rows.sum(min(1, rows.ndim - 1), keepdims=True) if rows.ndim else np.ones(())
 
 
+def _quantised(draw: np.random.Generator, arg: Arg) -> Array:
+    """Whole numbers of which each group of 32 has 127 as its largest magnitude: 8 bits hold them exactly."""
+    values = draw.integers(-127, 128, arg.shape)
+    values[..., ::32] = 127
+    return values
+
+
 VALUES: dict[str, Callable[[np.random.Generator, Arg], Any]] = {
     "any": _any,
     "positive": lambda draw, arg: np.round(draw.uniform(0.3, 3.0, arg.shape), 3) + 0.2,
     "apart": _apart,
+    "quantised": _quantised,
+    "bytes": lambda draw, arg: draw.integers(0, 256, arg.shape),
     "index": lambda draw, arg: draw.integers(0, arg.bound, arg.shape),
     "count": lambda draw, arg: np.arange(1, arg.shape[0] + 1),
     "offsets": lambda draw, arg: np.arange(arg.shape[0]) * arg.bound,

@@ -287,6 +287,9 @@ class OpCase:
 _KIND = {"f": FLOATS, "i": SIGNED, "u": (d.uint8, d.uint32), "b": (d.bool_,)}
 
 
+_PACKED4, _PACKED8 = (Arg((2, 2, size), "bytes", d.uint8) for size in (256, 512))
+_SCALES = Arg((2, 2, 16), P, d.float16)
+
 WIDE = ("pow", "silu", "gelu", "gelu_tanh", "mish", "norm_power", "norm_power_root", "tanhshrink", "logit", "sinc",
         "logit_clamped", "addcmul", "addcdiv", "lerp", "softplus", "logsigmoid", "atanh", "celu", "frac", "sub_scaled",
         "add_scaled", "remainder", "fmod", "exp_difference", "erfinv", "digamma", "lgamma", "trigamma", "polygamma")  # fmt: skip
@@ -352,6 +355,15 @@ OP_CASES: dict[str, list[OpCase]] = {
        for name in ("argmax", "argmin")},
     "gather": [OpCase((Arg(M), index((2, 5, 4), 3)), {"dim": 1}, (*EVERY, d.uint32))],
     "embedding": [OpCase((Arg((5, 4)), index((2, 3), 5, kind)), {}, (*EVERY, d.uint32)) for kind in (d.int64, d.uint8)],
+    "quantized_linear": [
+        OpCase((Arg((3, 64), "quantised"), _PACKED4, _SCALES), {"rows": 20, "zero": 8}, FLOATS, scale=8),
+        OpCase((Arg((2, 3, 64), "quantised"), _PACKED4, _SCALES, _SCALES), {"rows": 32, "zero": 0}, scale=8),
+        OpCase((Arg((64,), "quantised"), _PACKED8, Arg((2, 1, 16), P)), {"rows": 17, "zero": 128}, scale=8),
+    ],
+    "quantized_embedding": [
+        OpCase((index((2, 3), 20), _PACKED4, _SCALES, _SCALES), {"rows": 20, "zero": 0}),
+        OpCase((index((5,), 32, d.int32), _PACKED8, Arg((2, 1, 16), P)), {"rows": 32, "zero": 128}),
+    ],
     "cat": [OpCase((Arg((2, 3)), Arg((2, 1)), Arg((2, 0))), {"dim": 1}, (*EVERY, d.uint32))],
     **{name: [OpCase((Arg(M, S),), {"dim": dim}, FLOATS, 2) for dim in (1, 2)] for name in ("softmax", "log_softmax")},
     "softmax_backward": [OpCase((Arg(M), Arg(M, "chances")), {"dim": 1}, FLOATS, 4)],

@@ -84,3 +84,17 @@ def convolution_weight(call: BatchedCall) -> Sequence[Any]:
     else:
         made = call.again(_channels(call, 0), _channels(call, 1), shape=whole, groups=groups * call.size)[0]
     return (_reshape(made, call.size, *shape),)
+
+
+def quantized(call: BatchedCall) -> Sequence[Any]:
+    """Batch an op on a quantised matrix; matrices that differ between samples are multiplied one after another."""
+    if not any(call.batched[1:]):
+        return call.again(call.front(0), *call.values[1:])
+    flags = call.batched
+    every = [call.front(at) if batched else call.values[at] for at, batched in enumerate(flags)]
+    samples = []
+    for number in range(call.size):
+        own = [value[number] if batched else value for value, batched in zip(every, flags, strict=True)]
+        (result,) = call.again(*own)
+        samples.append(_reshape(result, 1, *result.shape))
+    return (bind(OPS["cat"], *samples, dim=0),)

@@ -39,6 +39,7 @@ import weft.ops.matmul.linear
 import weft.ops.matmul.linear_algebra
 import weft.ops.matmul.matrix_norms
 import weft.ops.matmul.quantiles
+import weft.ops.matmul.quantized
 import weft.ops.matmul.vectors
 import weft.ops.norm.functions
 import weft.ops.norm.ops

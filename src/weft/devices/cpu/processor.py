@@ -39,7 +39,11 @@ def with_provided(source: str, features: str, version: int) -> str:
     def defined(found: re.Match[str]) -> str:
         return _definition(found["name"], int(found["lanes"] or 1), instruction)
 
-    return _DECLARED.sub(defined, source)
+    return (
+        _DECLARED.sub(defined, source.replace(_DOT_DECLARED, _dot(features)))
+        if PROVIDED in source
+        else source
+    )
 
 
 @lru_cache(maxsize=None)
@@ -67,3 +71,32 @@ def _definition(name: str, lanes: int, instruction: bool) -> str:
 
 def _no_load(emitter: Emitter, node: Expr) -> IRValue:
     raise KernelError(f"llvm: {node!r} given, expected no load in a provided function")
+
+
+_DOT_HEAD: Final = f"@{PROVIDED}dot4.v16i32(<16 x i32>"
+_DOT_DECLARED: Final = f"declare <16 x i32> {_DOT_HEAD}, <64 x i8>, <64 x i8>)"
+
+
+def _dot(features: str) -> str:
+    """Return the definition of the dot product of four unsigned by four signed bytes, added to an i32, in 16 lanes."""
+    head = (
+        f"define internal <16 x i32> {_DOT_HEAD} %sum, <64 x i8> %u, <64 x i8> %s) alwaysinline nounwind {{"
+    )
+    lines = Lines()
+    if "+avx512vnni" in features.split(","):
+        intrinsic = "@llvm.x86.avx512.vpdpbusd.512"
+        result = lines.let(f"call <16 x i32> {intrinsic}(<16 x i32> %sum, <64 x i8> %u, <64 x i8> %s)")
+        lines.declarations.add(f"declare <16 x i32> {intrinsic}(<16 x i32>, <64 x i8>, <64 x i8>)")
+    else:
+        result = "%sum"
+        unsigned, signed = (lines.let(f"bitcast <64 x i8> %{name} to <16 x i32>") for name in "us")
+        for byte in range(4):
+            low = lines.let(
+                f"and <16 x i32> {lines.let(f'lshr <16 x i32> {unsigned}, splat (i32 {8 * byte})')}, splat (i32 255)"
+            )
+            top = lines.let(f"shl <16 x i32> {signed}, splat (i32 {24 - 8 * byte})")
+            product = lines.let(
+                f"mul <16 x i32> {low}, {lines.let(f'ashr <16 x i32> {top}, splat (i32 24)')}"
+            )
+            result = lines.let(f"add <16 x i32> {result}, {product}")
+    return "\n".join([head, *lines.text, f"  ret <16 x i32> {result}", "}", *sorted(lines.declarations)])

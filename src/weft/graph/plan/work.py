@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from weft.expr import Expr
 from weft.graph.rewriting.parts import folded, points
 from weft.kernels import Kernel, Library, Part
+from weft.kernels.library.quantized import GROUP
 from weft.target import KernelSpec
 
 FREE = frozenset(("load", "const", "variable", "cast", "where"))
@@ -35,6 +36,11 @@ def _nothing(given: Sequence[int]) -> int:
     return 0
 
 
+def _quantized(given: Sequence[int]) -> int:
+    count, rows, groups = given[:3]
+    return 2 * count * rows * groups * GROUP
+
+
 def _scan(given: Sequence[int]) -> int:
     return math.prod(given[:3])
 
@@ -55,6 +61,7 @@ ATTENTION = {"forward": (1, 1), "query": (2, 1), "key": (2, 2), "backward": (3, 
 
 LIBRARY: dict[str, Callable[[Sequence[int]], int]] = {
     "matmul": _product, "matvec": _matvec, "conv2d": _convolution, "scan": _scan,
+    "quantized_linear": _quantized, "quantize_rows": _nothing,
     **dict.fromkeys(("last_place", "ordered_fold", "radix", "segment_fold", "sort", "topk", "winograd"), _nothing),
 }  # fmt: skip
 """The operations of each library kernel except ``attention``, by its arguments; sorts and scatters count none."""
