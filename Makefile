@@ -1,6 +1,7 @@
 # `make demo` and `make test` set up all they need (see scripts/setup) and say what they install.
 #
 #   make demo  ARGS="--device webgpu"    train a char-level GPT that writes Python; its curve in build/char_gpt
+#   make chat  ARGS='"Why is the sky blue?"'  a small language model answers; without ARGS, line by line
 #   make digits                          train the digit classifier; pictures in build/digits
 #   make test  DEVICES=cpu               one device only; no Vulkan driver needed
 #   make test  ARGS="tests/expr -k log"  some tests; WORKERS=0 in one process, for a debugger
@@ -10,7 +11,7 @@ DEVICES ?= all
 WORKERS ?= 2
 ARGS ?=
 
-.PHONY: demo digits test check format stubs clean
+.PHONY: demo chat digits test check format stubs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +19,9 @@ help:
 
 demo:
 	@python="$$(bash scripts/setup examples)" && "$$python" -m examples.char_gpt $(ARGS)
+
+chat:
+	@python="$$(bash scripts/setup chat)" && "$$python" -m weft.cli chat $(ARGS)
 
 digits:
 	@python="$$(bash scripts/setup examples)" && "$$python" -m examples.digits $(ARGS)

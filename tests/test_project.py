@@ -112,7 +112,7 @@ def test_setup_names_its_purposes() -> None:
         ["bash", "scripts/setup", "nonsense"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert "examples | test | check" in done.stderr
+    assert "examples | chat | test | check" in done.stderr
     assert done.stdout == ""
 
 

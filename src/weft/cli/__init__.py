@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from weft.errors import WeftError
 
 COMMANDS = {
+    "chat": "talk with a language model; with a prompt, answer it once",
+    "generate": "continue a text with a language model",
     "devices": "list the devices of this machine, and explain which is the default",
     "plan": "show what a saved plan does, also on a machine without its device",
     "tune": "measure the fastest forms of a program's kernels on a device, and keep them for later programs",

@@ -1,0 +1,145 @@
+"""``Runner``: a decoder on its device with a cache, as two compiled programs: prefill of a chunk, and one step.
+
+A step takes the token of the step before from the device and leaves its own there, so that only the chosen ids are read
+back. Programs are compiled for buckets of lengths, on first use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from weft import dtypes
+from weft.autograd import no_grad
+from weft.compiler.jit import jit
+from weft.engine.sampling import Sampling, choose
+from weft.errors import ArgumentError, mistake
+from weft.models import CacheView, Decoder, KVCache
+from weft.tensors.creation import as_tensor, zeros
+from weft.tensors.tensor import Tensor
+
+CHUNKS = (256, 64, 16, 1)
+"""Tokens of a prefill call; the last chunk of a prompt is filled up to the next of them."""
+LENGTHS = (256, 1024, 4096, 16384, 65536)
+"""Lengths of the cache that a call reads."""
+
+
+class Runner:
+    """Runs one sequence of a model, of at most ``context`` tokens."""
+
+    def __init__(self, model: Decoder, context: int, device: str) -> None:
+        self.model, self.context, self.device = model, context, device
+        dtype = model.model.norm.weight.dtype
+        self.cache = KVCache(model.config, 1, context, dtype, device)
+        self.token = zeros(1, 1, dtype=dtypes.int64, device=device)
+        self.position = zeros(1, dtype=dtypes.int64, device=device)
+        self.choice = {
+            name: zeros(1, dtype=kind, device=device)
+            for name, kind in (
+                ("temperature", dtypes.float32),
+                ("top_k", dtypes.int64),
+                ("top_p", dtypes.float32),
+                ("min_p", dtypes.float32),
+                ("uniform", dtypes.float32),
+            )
+        }
+        self._programs: dict[tuple[Any, ...], Callable[..., Any]] = {}
+
+    def begin(self, ids: Sequence[int], start: int = 0) -> None:
+        """Read the tokens from position ``start`` on; the next ``step`` chooses the token after them.
+
+        Positions before ``start`` keep what was read there. Raises ``ArgumentError`` for more tokens than the context
+        holds.
+        """
+        if not ids:
+            raise ArgumentError(mistake("begin", "ids", "none", "at least one token"))
+        if start + len(ids) > self.context:
+            raise ArgumentError(
+                f"prompt: {start + len(ids)} tokens, expected at most {self.context}, the context; shorten the prompt "
+                "or load the engine with a larger context"
+            )
+        at, last = start, start + len(ids) - 1
+        while at < last:
+            size = self._chunk(last - at, self.context - at)
+            real = ids[at - start : min(at - start + size, len(ids) - 1)]
+            tokens = np.zeros((1, size), np.int64)
+            tokens[0, : len(real)] = real
+            positions = np.arange(at, at + size, dtype=np.int64)[None]
+            program = self._program("prefill", self._length(at + size))
+            program(as_tensor(tokens, device=self.device), as_tensor(positions, device=self.device))
+            at += len(real)
+        self.token.fill_(ids[-1])
+        self.position.fill_(last)
+        self.used = last
+
+    def sample(self, sampling: Sampling) -> None:
+        """Choose tokens so from now on."""
+        for name in ("temperature", "top_k", "top_p", "min_p"):
+            self.choice[name].fill_(getattr(sampling, name))
+        self._greedy = sampling.temperature == 0
+
+    def step(self, uniform: float = 0.0) -> Tensor:
+        """Read the last token and choose the next one, (1) on the device; ``uniform`` is its random number."""
+        if self.used >= self.context:
+            raise ArgumentError(f"step: the context of {self.context} tokens is full")
+        self.used += 1
+        if not self._greedy:
+            self.choice["uniform"].fill_(uniform)
+        chosen: Tensor = self._program("greedy" if self._greedy else "sampled", self._length(self.used))()
+        return chosen
+
+    def _length(self, least: int) -> int:
+        """The bucket of the cache for ``least`` positions."""
+        return min(next((length for length in LENGTHS if length >= least), self.context), self.context)
+
+    def _chunk(self, wanted: int, room: int) -> int:
+        """Tokens of the next prefill call: the smallest chunk for what is wanted, or the largest."""
+        sizes = [size for size in CHUNKS if size <= room]
+        return min((size for size in sizes if size >= wanted), default=sizes[0])
+
+    def _program(self, kind: str, length: int) -> Callable[..., Any]:
+        key = (kind, length)
+        if key not in self._programs:
+            makers: dict[str, Callable[[int], Any]] = {
+                "prefill": self._prefill,
+                "greedy": self._greedy_step,
+                "sampled": self._sampled_step,
+            }
+            program = jit(makers[kind](length))
+
+            def run(*arguments: Any) -> Any:
+                with no_grad():
+                    return program(*arguments)
+
+            self._programs[key] = run
+        return self._programs[key]
+
+    def _prefill(self, length: int) -> Callable[[Tensor, Tensor], None]:
+        def prefill(tokens: Tensor, positions: Tensor) -> None:
+            self.model.model(tokens, positions, CacheView(self.cache, positions.reshape(-1), length))
+
+        return prefill
+
+    def _logits(self, length: int) -> Tensor:
+        view = CacheView(self.cache, self.position, length)
+        hidden = self.model.model(self.token, self.position.unsqueeze(0), view)
+        return self.model.logits(hidden[:, -1])
+
+    def _advance(self, chosen: Tensor) -> Tensor:
+        self.token.copy_(chosen.unsqueeze(0))
+        self.position.add_(1)
+        return chosen
+
+    def _greedy_step(self, length: int) -> Callable[[], Tensor]:
+        def greedy() -> Tensor:
+            return self._advance(self._logits(length).argmax(-1))
+
+        return greedy
+
+    def _sampled_step(self, length: int) -> Callable[[], Tensor]:
+        def sampled() -> Tensor:
+            return self._advance(choose(self._logits(length), **self.choice))
+
+        return sampled
