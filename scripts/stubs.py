@@ -91,7 +91,7 @@ class Scope:
         elif spec.method:
             yield self.definition(spec.name, arguments, spec, documentation(spec))
         if spec.inplace:
-            doc = f"``{spec.name}`` that overwrites the tensor and gives it."
+            doc = inspect.getdoc(getattr(weft.Tensor, f"{spec.name}_")) or ""
             kept = [argument for argument in arguments if not argument.startswith("out:")]
             yield self.definition(f"{spec.name}_", kept[:-1] if kept[-1] == "*" else kept, spec, doc)
         for operator in spec.operators:

@@ -306,7 +306,7 @@ def clip(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``clamp`` by NumPy's name."""
+    """Alias of ``clamp``, with NumPy's name."""
 def lerp(input: Tensor, end: Tensor, weight: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
     """``input + weight * (end - input)``, exact at weights 0 and 1; broadcast, floating point."""
 def addcmul(
@@ -814,35 +814,35 @@ def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
 def vstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """Tensors joined along dimension 0; vectors are rows."""
 def absolute(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """``abs`` by another name: The absolute value of each element."""
+    """Alias of ``abs``. The absolute value of each element."""
 def arccos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """``acos`` by another name: The inverse cosine, in [0, pi]; NaN beyond 1."""
+    """Alias of ``acos``. The inverse cosine, in [0, pi]; NaN beyond 1."""
 def arccosh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """``acosh`` by another name: The inverse hyperbolic cosine of each element; NaN below 1."""
+    """Alias of ``acosh``. The inverse hyperbolic cosine of each element; NaN below 1."""
 def arcsin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """``asin`` by another name: The inverse sine, in [-pi / 2, pi / 2]; NaN beyond 1."""
+    """Alias of ``asin``. The inverse sine, in [-pi / 2, pi / 2]; NaN beyond 1."""
 def arcsinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """``asinh`` by another name: The inverse hyperbolic sine of each element."""
+    """Alias of ``asinh``. The inverse hyperbolic sine of each element."""
 def arctan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """``atan`` by another name: The inverse tangent, in [-pi / 2, pi / 2]."""
+    """Alias of ``atan``. The inverse tangent, in [-pi / 2, pi / 2]."""
 def arctan2(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``atan2`` by another name: The angle of the point (other, input) of the plane, in [-pi, pi]."""
+    """Alias of ``atan2``. The angle of the point (other, input) of the plane, in [-pi, pi]."""
 def arctanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """``atanh`` by another name: The inverse hyperbolic tangent of each element; NaN beyond 1."""
+    """Alias of ``atanh``. The inverse hyperbolic tangent of each element; NaN beyond 1."""
 def concat(tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
-    """``cat`` by another name: Tensors concatenated along ``dim``; their other sizes are equal, and their types are promoted.
+    """Alias of ``cat``. Tensors concatenated along ``dim``; their other sizes are equal, and their types are promoted.
 
     >>> import weft as wf
     >>> wf.cat([wf.tensor([1, 2]), wf.tensor([3])])
     tensor([1, 2, 3])
     """
 def concatenate(tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
-    """``cat`` by another name: Tensors concatenated along ``dim``; their other sizes are equal, and their types are promoted.
+    """Alias of ``cat``. Tensors concatenated along ``dim``; their other sizes are equal, and their types are promoted.
 
     >>> import weft as wf
     >>> wf.cat([wf.tensor([1, 2]), wf.tensor([3])])
@@ -855,57 +855,57 @@ def divide(
     rounding_mode: str | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``div`` by another name: The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
+    """Alias of ``div``. The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
 def fix(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """``trunc`` by another name: The nearest whole number towards 0 of each element."""
+    """Alias of ``trunc``. The nearest whole number towards 0 of each element."""
 def ger(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """``outer`` by another name: Return the outer product of two vectors: (n) and (m) give (n, m)."""
+    """Alias of ``outer``. Return the outer product of two vectors: (n) and (m) give (n, m)."""
 def greater(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``gt`` by another name: Whether each element of ``input`` is above that of ``other``."""
+    """Alias of ``gt``. Whether each element of ``input`` is above that of ``other``."""
 def greater_equal(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``ge`` by another name: Whether each element of ``input`` is at least that of ``other``."""
+    """Alias of ``ge``. Whether each element of ``input`` is at least that of ``other``."""
 def less(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``lt`` by another name: Whether each element of ``input`` is below that of ``other``."""
+    """Alias of ``lt``. Whether each element of ``input`` is below that of ``other``."""
 def less_equal(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``le`` by another name: Whether each element of ``input`` is at most that of ``other``."""
+    """Alias of ``le``. Whether each element of ``input`` is at most that of ``other``."""
 def multiply(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``mul`` by another name: The product of two tensors element by element, broadcast."""
+    """Alias of ``mul``. The product of two tensors element by element, broadcast."""
 def negative(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """``neg`` by another name: The negative of each element."""
+    """Alias of ``neg``. The negative of each element."""
 def not_equal(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``ne`` by another name: Whether each element of ``input`` differs from that of ``other``."""
+    """Alias of ``ne``. Whether each element of ``input`` differs from that of ``other``."""
 def row_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
-    """``vstack`` by another name: Tensors joined along dimension 0; vectors are rows."""
+    """Alias of ``vstack``. Tensors joined along dimension 0; vectors are rows."""
 def subtract(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
@@ -913,7 +913,7 @@ def subtract(
     alpha: builtins.float = 1,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``sub`` by another name: ``input - alpha * other``, broadcast."""
+    """Alias of ``sub``. ``input - alpha * other``, broadcast."""
 def true_divide(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
@@ -921,9 +921,9 @@ def true_divide(
     rounding_mode: str | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``div`` by another name: The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
+    """Alias of ``div``. The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
 def vdot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """``dot`` by another name: Return the inner product of two vectors of one size, a 0-d tensor."""
+    """Alias of ``dot``. Return the inner product of two vectors of one size, a 0-d tensor."""
 def softmax(
     input: Tensor,
     dim: builtins.int,
@@ -1261,11 +1261,11 @@ def moveaxis(
     source: builtins.int | Sequence[builtins.int],
     destination: builtins.int | Sequence[builtins.int],
 ) -> Tensor:
-    """``movedim``, by NumPy's name."""
+    """Alias of ``movedim``, with NumPy's name."""
 def swapaxes(input: Tensor, axis0: builtins.int, axis1: builtins.int) -> Tensor:
-    """``transpose``, by NumPy's name."""
+    """Alias of ``transpose``, with NumPy's name."""
 def swapdims(input: Tensor, dim0: builtins.int, dim1: builtins.int) -> Tensor:
-    """``transpose``, by its other name."""
+    """Alias of ``transpose``."""
 def unflatten(input: Tensor, dim: builtins.int, sizes: Sequence[builtins.int]) -> Tensor:
     """A view with one dimension split into several; one of the sizes may be -1."""
 def diagonal(
@@ -1471,7 +1471,7 @@ def trapz(
     dx: builtins.float | None = None,
     dim: builtins.int = -1,
 ) -> Tensor:
-    """``trapezoid`` by another name: Return the integral along ``dim`` by the trapezoidal rule, as ``torch.trapezoid``.
+    """Alias of ``trapezoid``. Return the integral along ``dim`` by the trapezoidal rule, as ``torch.trapezoid``.
 
     The samples ``y`` lie at points ``x``, or at distances ``dx``, 1 by default; the result lacks the dimension ``dim``.
 

@@ -12,6 +12,11 @@ from weft.random import Generator
 from weft.random.filling import drawn
 from weft.tensors.tensor import Tensor
 
+__all__ = [
+    "calculate_gain", "constant_", "dirac_", "eye_", "kaiming_normal_", "kaiming_uniform_", "normal_", "ones_",
+    "orthogonal_", "trunc_normal_", "uniform_", "xavier_normal_", "xavier_uniform_", "zeros_",
+]  # fmt: skip
+
 GAINS = {
     "linear": 1.0,
     "conv2d": 1.0,
@@ -63,43 +68,50 @@ def _filled(op: str, tensor: Tensor, a: float, b: float, generator: Generator | 
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Fill with uniform numbers in [a, b)."""
+    """Fill a tensor with uniform numbers in [a, b) and return it."""
     return _filled("random_uniform", tensor, a, b, generator)
 
 
 def normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
-    """Fill with normal numbers of a mean and a standard deviation."""
+    """Fill a tensor with normal numbers of mean ``mean`` and standard deviation ``std`` and return it."""
     if std < 0:
         raise ArgumentError(mistake("normal_", "std", std, "0 or more"))
     return _filled("random_normal", tensor, mean, std, generator)
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
-    """Fill with one value."""
+    """Fill a tensor with one value and return it, as ``torch.nn.init.constant_``."""
     with no_grad():
         return tensor.fill_(val)
 
 
 def zeros_(tensor: Tensor) -> Tensor:
-    """Fill with 0."""
+    """Fill a tensor with 0 and return it."""
     return constant_(tensor, 0.0)
 
 
 def ones_(tensor: Tensor) -> Tensor:
-    """Fill with 1."""
+    """Fill a tensor with 1 and return it."""
     return constant_(tensor, 1.0)
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Fill with uniform numbers within ``gain * sqrt(6 / (fan_in + fan_out))`` (Glorot and Bengio 2010)."""
+    """Fill with uniform numbers in [-bound, bound] (Glorot and Bengio 2010).
+
+    ``bound`` is ``gain * sqrt(6 / (fan_in + fan_out))``.
+
+    >>> import weft as wf
+    >>> bool((xavier_uniform_(wf.empty(2, 4)).abs() <= 1).all())
+    True
+    """
     bound = gain * math.sqrt(6.0 / sum(fans(tensor)))
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Fill with normal numbers of deviation ``gain * sqrt(2 / (fan_in + fan_out))`` (Glorot and Bengio 2010)."""
+    """Fill with normal numbers of std ``gain * sqrt(2 / (fan_in + fan_out))`` (Glorot and Bengio 2010)."""
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(fans(tensor))), generator)
 
 
@@ -117,7 +129,15 @@ def kaiming_uniform_(
     nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
 ) -> Tensor:
-    """Fill with uniform numbers within ``gain * sqrt(3 / fan)`` (He et al. 2015); ``a``: ``leaky_relu``'s slope."""
+    """Fill with uniform numbers in [-bound, bound], ``bound = gain * sqrt(3 / fan)`` (He et al. 2015).
+
+    ``fan``, ``gain`` and the arguments are those of ``kaiming_normal_``.
+
+    >>> import weft as wf
+    >>> weight = wf.empty(8, 3)
+    >>> bool((kaiming_uniform_(weight, nonlinearity="relu").abs() <= 2**0.5).all())
+    True
+    """
     bound = math.sqrt(3.0) * _kaiming_deviation(tensor, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound, generator)
 
@@ -129,7 +149,11 @@ def kaiming_normal_(
     nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
 ) -> Tensor:
-    """Fill with normal numbers of deviation ``gain / sqrt(fan)`` (He et al. 2015); ``a``: ``leaky_relu``'s slope."""
+    """Fill with normal numbers of standard deviation ``gain / sqrt(fan)`` (He et al. 2015).
+
+    ``fan`` is the number of inputs of an output (``mode="fan_in"``) or of outputs of an input (``"fan_out"``), ``gain``
+    that of ``calculate_gain(nonlinearity, a)``; ``a`` is the slope of ``leaky_relu``.
+    """
     return normal_(tensor, 0.0, _kaiming_deviation(tensor, a, mode, nonlinearity), generator)
 
 
@@ -170,7 +194,7 @@ def _written(tensor: Tensor, values: Any) -> Tensor:
 
 
 def eye_(tensor: Tensor) -> Tensor:
-    """Fill with the identity matrix."""
+    """Fill a matrix with the identity and return it; ``ShapeError`` for other than 2 dimensions."""
     import numpy
 
     if tensor.ndim != 2:
@@ -196,7 +220,9 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Fill with a (semi-)orthogonal matrix times ``gain``; the tensor counts as (first, rest) (Saxe et al. 2013).
+    """Fill with a (semi-)orthogonal matrix times ``gain`` (Saxe et al. 2013).
+
+    A tensor (first, *rest) is treated as a matrix (first, product of rest).
 
     The generator draws normal numbers; their QR decomposition is computed on the host in float64.
     """

@@ -63,7 +63,12 @@ def __getattr__(name: str) -> Any:
     dtype = dtypes.BY_NAME.get(NAMES[name])
     if dtype is None:
         raise AbsentError(f"{name}: weft has no data type {NAMES[name]}; it has {', '.join(dtypes.BY_NAME)}")
-    constructor = globals()[name] = TensorType(name, (), {"dtype": dtype, "__module__": "weft"})
+    doc = (
+        f"Constructor of {dtype.name} tensors from sizes (undefined contents) or from data, as ``torch.{name}``.\n\n"
+        f"``isinstance(x, {name})`` is whether ``x`` is a {dtype.name} tensor. New programs use ``weft.tensor``."
+    )
+    members = {"dtype": dtype, "__module__": "weft", "__doc__": doc}
+    constructor = globals()[name] = TensorType(name, (), members)
     return constructor
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy
 
 from weft.ops import FUNCTIONS, OPS, FunctionSpec, OpSpec, TensorType, bind
+from weft.ops.registry.functions import in_place_doc
 from weft.ops.registry.kinds import OPERANDS, is_tensor
 from weft.ops.registry.signatures import checked
 from weft.ops.registry.targets import check_target
@@ -96,7 +97,7 @@ def _planned(plan: Any, target: Any, *arguments: Any, **keywords: Any) -> Any:
 
 
 def _inplace(spec: FunctionSpec) -> Callable[..., Any]:
-    """Return the method that overwrites the tensor with a function's result."""
+    """Return the in-place version of a function, as a method."""
     function: Any = spec.method if callable(spec.method) else spec.function
     op, plan, body = spec.op, spec.plan, function.front.body
 
@@ -117,7 +118,7 @@ def _inplace(spec: FunctionSpec) -> Callable[..., Any]:
     method = with_arguments if plan is not None else copied if op is None else plain
     given = inspect.signature(function)
     parameters = [parameter for name, parameter in given.parameters.items() if name not in ("out", "inplace")]
-    method.__doc__ = f"``{spec.name}`` in place: overwrites the tensor and returns it."
+    method.__doc__ = in_place_doc(spec.name)
     method.__name__ = method.__qualname__ = f"{spec.name}_"
     return checked(method, keywords=spec.front.keywords, signature=given.replace(parameters=parameters))
 

@@ -62,15 +62,15 @@ class TensorMethods:
     ) -> Tensor:
         """Each element brought into [min, max], numbers or tensors; ``None`` is no limit, and ``max`` wins over ``min``."""
     def clamp_(self, min: Tensor | float | None = None, max: Tensor | float | None = None) -> Tensor:
-        """``clamp`` that overwrites the tensor and gives it."""
+        """In-place version of ``clamp``; returns the tensor."""
     def clamp_min(self, min: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """The larger of each element and ``min``, a number or a tensor."""
     def clamp_min_(self, min: Tensor | float) -> Tensor:
-        """``clamp_min`` that overwrites the tensor and gives it."""
+        """In-place version of ``clamp_min``; returns the tensor."""
     def clamp_max(self, max: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """The smaller of each element and ``max``, a number or a tensor."""
     def clamp_max_(self, max: Tensor | float) -> Tensor:
-        """``clamp_max`` that overwrites the tensor and gives it."""
+        """In-place version of ``clamp_max``; returns the tensor."""
     def clip(
         self,
         min: Tensor | float | None = None,
@@ -78,21 +78,21 @@ class TensorMethods:
         *,
         out: Tensor | None = None,
     ) -> Tensor:
-        """``clamp`` by NumPy's name."""
+        """Alias of ``clamp``, with NumPy's name."""
     def clip_(self, min: Tensor | float | None = None, max: Tensor | float | None = None) -> Tensor:
-        """``clip`` that overwrites the tensor and gives it."""
+        """In-place version of ``clip``; returns the tensor."""
     def lerp(self, end: Tensor, weight: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """``input + weight * (end - input)``, exact at weights 0 and 1; broadcast, floating point."""
     def lerp_(self, end: Tensor, weight: Tensor | float) -> Tensor:
-        """``lerp`` that overwrites the tensor and gives it."""
+        """In-place version of ``lerp``; returns the tensor."""
     def addcmul(self, tensor1: Tensor, tensor2: Tensor, *, value: float = 1, out: Tensor | None = None) -> Tensor:
         """``input + value * tensor1 * tensor2``, broadcast."""
     def addcmul_(self, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
-        """``addcmul`` that overwrites the tensor and gives it."""
+        """In-place version of ``addcmul``; returns the tensor."""
     def addcdiv(self, tensor1: Tensor, tensor2: Tensor, *, value: float = 1, out: Tensor | None = None) -> Tensor:
         """``input + value * tensor1 / tensor2``, broadcast; floating point."""
     def addcdiv_(self, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
-        """``addcdiv`` that overwrites the tensor and gives it."""
+        """In-place version of ``addcdiv``; returns the tensor."""
     def nan_to_num(
         self,
         nan: float | None = None,
@@ -108,7 +108,7 @@ class TensorMethods:
         posinf: float | None = None,
         neginf: float | None = None,
     ) -> Tensor:
-        """``nan_to_num`` that overwrites the tensor and gives it."""
+        """In-place version of ``nan_to_num``; returns the tensor."""
     def isclose(self, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
         """Whether ``|input - other| <= atol + rtol * |other|``, or equal (infinities too); NaN only with ``equal_nan``."""
     def allclose(self, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
@@ -139,51 +139,51 @@ class TensorMethods:
     def addmm(self, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
         """Return ``beta * input + alpha * (mat1 @ mat2)``, the input broadcast to the product's shape."""
     def addmm_(self, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-        """``addmm`` that overwrites the tensor and gives it."""
+        """In-place version of ``addmm``; returns the tensor."""
     def addmv(self, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
         """Return ``beta * input + alpha * (mat @ vec)``, the input broadcast to the product's shape."""
     def addmv_(self, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-        """``addmv`` that overwrites the tensor and gives it."""
+        """In-place version of ``addmv``; returns the tensor."""
     def baddbmm(self, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
         """Return ``beta * input + alpha * bmm(batch1, batch2)``, the input broadcast to the product's shape."""
     def baddbmm_(self, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-        """``baddbmm`` that overwrites the tensor and gives it."""
+        """In-place version of ``baddbmm``; returns the tensor."""
     def add(self, other: Tensor | float, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
         """``input + alpha * other``, broadcast; of bool tensors the logical or."""
     def add_(self, other: Tensor | float, *, alpha: float = 1) -> Tensor:
-        """``add`` that overwrites the tensor and gives it."""
+        """In-place version of ``add``; returns the tensor."""
     def __add__(self, other: Tensor | float) -> Tensor: ...
     def __radd__(self, other: Tensor | float) -> Tensor: ...
     def __iadd__(self, other: Tensor | float) -> Tensor: ...
     def sub(self, other: Tensor | float, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
         """``input - alpha * other``, broadcast."""
     def sub_(self, other: Tensor | float, *, alpha: float = 1) -> Tensor:
-        """``sub`` that overwrites the tensor and gives it."""
+        """In-place version of ``sub``; returns the tensor."""
     def __sub__(self, other: Tensor | float) -> Tensor: ...
     def __rsub__(self, other: Tensor | float) -> Tensor: ...
     def __isub__(self, other: Tensor | float) -> Tensor: ...
     def mul(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """The product of two tensors element by element, broadcast."""
     def mul_(self, other: Tensor | float) -> Tensor:
-        """``mul`` that overwrites the tensor and gives it."""
+        """In-place version of ``mul``; returns the tensor."""
     def __mul__(self, other: Tensor | float) -> Tensor: ...
     def __rmul__(self, other: Tensor | float) -> Tensor: ...
     def __imul__(self, other: Tensor | float) -> Tensor: ...
     def fmod(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """The remainder of the division that rounds to 0; integers by 0 give 0."""
     def fmod_(self, other: Tensor | float) -> Tensor:
-        """``fmod`` that overwrites the tensor and gives it."""
+        """In-place version of ``fmod``; returns the tensor."""
     def remainder(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """The remainder with the divisor's sign, as Python's ``%``; integers by 0 give 0."""
     def remainder_(self, other: Tensor | float) -> Tensor:
-        """``remainder`` that overwrites the tensor and gives it."""
+        """In-place version of ``remainder``; returns the tensor."""
     def __mod__(self, other: Tensor | float) -> Tensor: ...
     def __rmod__(self, other: Tensor | float) -> Tensor: ...
     def __imod__(self, other: Tensor | float) -> Tensor: ...
     def floor_divide(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """The quotient rounded down, as Python's ``//``; integers by 0 give 0."""
     def floor_divide_(self, other: Tensor | float) -> Tensor:
-        """``floor_divide`` that overwrites the tensor and gives it."""
+        """In-place version of ``floor_divide``; returns the tensor."""
     def __floordiv__(self, other: Tensor | float) -> Tensor: ...
     def __rfloordiv__(self, other: Tensor | float) -> Tensor: ...
     def __ifloordiv__(self, other: Tensor | float) -> Tensor: ...
@@ -196,14 +196,14 @@ class TensorMethods:
     ) -> Tensor:
         """The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
     def div_(self, other: Tensor | float, *, rounding_mode: str | None = None) -> Tensor:
-        """``div`` that overwrites the tensor and gives it."""
+        """In-place version of ``div``; returns the tensor."""
     def __truediv__(self, other: Tensor | float) -> Tensor: ...
     def __rtruediv__(self, other: Tensor | float) -> Tensor: ...
     def __itruediv__(self, other: Tensor | float) -> Tensor: ...
     def pow(self, exponent: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """``input`` to the power of ``exponent``, broadcast; integers wrap, and raise for a negative number as exponent."""
     def pow_(self, exponent: Tensor | float) -> Tensor:
-        """``pow`` that overwrites the tensor and gives it."""
+        """In-place version of ``pow``; returns the tensor."""
     def __pow__(self, exponent: Tensor | float) -> Tensor: ...
     def __rpow__(self, exponent: Tensor | float) -> Tensor: ...
     def __ipow__(self, exponent: Tensor | float) -> Tensor: ...
@@ -212,7 +212,7 @@ class TensorMethods:
     def square(self, *, out: Tensor | None = None) -> Tensor:
         """The square of each element."""
     def square_(self) -> Tensor:
-        """``square`` that overwrites the tensor and gives it."""
+        """In-place version of ``square``; returns the tensor."""
     def maximum(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """The larger of two elements; NaN where either is NaN."""
     def minimum(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
@@ -224,7 +224,7 @@ class TensorMethods:
     def neg(self, *, out: Tensor | None = None) -> Tensor:
         """The negative of each element."""
     def neg_(self) -> Tensor:
-        """``neg`` that overwrites the tensor and gives it."""
+        """In-place version of ``neg``; returns the tensor."""
     def __neg__(self) -> Tensor: ...
     def positive(self) -> Tensor:
         """The tensor itself; ``DTypeError`` for bool, which has no sign."""
@@ -232,141 +232,141 @@ class TensorMethods:
     def abs(self, *, out: Tensor | None = None) -> Tensor:
         """The absolute value of each element."""
     def abs_(self) -> Tensor:
-        """``abs`` that overwrites the tensor and gives it."""
+        """In-place version of ``abs``; returns the tensor."""
     def __abs__(self) -> Tensor: ...
     def sqrt(self, *, out: Tensor | None = None) -> Tensor:
         """The square root of each element; NaN below 0."""
     def sqrt_(self) -> Tensor:
-        """``sqrt`` that overwrites the tensor and gives it."""
+        """In-place version of ``sqrt``; returns the tensor."""
     def rsqrt(self, *, out: Tensor | None = None) -> Tensor:
         """1 / sqrt(x) of each element."""
     def rsqrt_(self) -> Tensor:
-        """``rsqrt`` that overwrites the tensor and gives it."""
+        """In-place version of ``rsqrt``; returns the tensor."""
     def reciprocal(self, *, out: Tensor | None = None) -> Tensor:
         """1 / x of each element."""
     def reciprocal_(self) -> Tensor:
-        """``reciprocal`` that overwrites the tensor and gives it."""
+        """In-place version of ``reciprocal``; returns the tensor."""
     def sign(self, *, out: Tensor | None = None) -> Tensor:
         """-1, 0 or 1 by the sign of each element; 0 for NaN."""
     def sign_(self) -> Tensor:
-        """``sign`` that overwrites the tensor and gives it."""
+        """In-place version of ``sign``; returns the tensor."""
     def sgn(self, *, out: Tensor | None = None) -> Tensor:
         """-1, 0 or 1 by the sign of each element, as ``sign``; 0 for NaN."""
     def sgn_(self) -> Tensor:
-        """``sgn`` that overwrites the tensor and gives it."""
+        """In-place version of ``sgn``; returns the tensor."""
     def signbit(self, *, out: Tensor | None = None) -> Tensor:
         """Whether the sign bit of each element is set: -0 too."""
     def deg2rad(self, *, out: Tensor | None = None) -> Tensor:
         """Degrees as radians."""
     def deg2rad_(self) -> Tensor:
-        """``deg2rad`` that overwrites the tensor and gives it."""
+        """In-place version of ``deg2rad``; returns the tensor."""
     def rad2deg(self, *, out: Tensor | None = None) -> Tensor:
         """Radians as degrees."""
     def rad2deg_(self) -> Tensor:
-        """``rad2deg`` that overwrites the tensor and gives it."""
+        """In-place version of ``rad2deg``; returns the tensor."""
     def floor(self, *, out: Tensor | None = None) -> Tensor:
         """The largest whole number not above each element."""
     def floor_(self) -> Tensor:
-        """``floor`` that overwrites the tensor and gives it."""
+        """In-place version of ``floor``; returns the tensor."""
     def ceil(self, *, out: Tensor | None = None) -> Tensor:
         """The smallest whole number not below each element."""
     def ceil_(self) -> Tensor:
-        """``ceil`` that overwrites the tensor and gives it."""
+        """In-place version of ``ceil``; returns the tensor."""
     def trunc(self, *, out: Tensor | None = None) -> Tensor:
         """The nearest whole number towards 0 of each element."""
     def trunc_(self) -> Tensor:
-        """``trunc`` that overwrites the tensor and gives it."""
+        """In-place version of ``trunc``; returns the tensor."""
     def frac(self, *, out: Tensor | None = None) -> Tensor:
         """The fractional part of each element, with its sign."""
     def frac_(self) -> Tensor:
-        """``frac`` that overwrites the tensor and gives it."""
+        """In-place version of ``frac``; returns the tensor."""
     def round(self, *, decimals: int = 0, out: Tensor | None = None) -> Tensor:
         """The nearest number with ``decimals`` decimal places, halves to even; -1 rounds to tens, -2 to hundreds."""
     def round_(self, *, decimals: int = 0) -> Tensor:
-        """``round`` that overwrites the tensor and gives it."""
+        """In-place version of ``round``; returns the tensor."""
     def eq(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """Whether each element of ``input`` equals that of ``other``."""
     def eq_(self, other: Tensor | float) -> Tensor:
-        """``eq`` that overwrites the tensor and gives it."""
+        """In-place version of ``eq``; returns the tensor."""
     def __eq__(self, other: Tensor | float) -> Tensor: ...  # type: ignore[override]
     def ne(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """Whether each element of ``input`` differs from that of ``other``."""
     def ne_(self, other: Tensor | float) -> Tensor:
-        """``ne`` that overwrites the tensor and gives it."""
+        """In-place version of ``ne``; returns the tensor."""
     def __ne__(self, other: Tensor | float) -> Tensor: ...  # type: ignore[override]
     def lt(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """Whether each element of ``input`` is below that of ``other``."""
     def lt_(self, other: Tensor | float) -> Tensor:
-        """``lt`` that overwrites the tensor and gives it."""
+        """In-place version of ``lt``; returns the tensor."""
     def __lt__(self, other: Tensor | float) -> Tensor: ...
     def le(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """Whether each element of ``input`` is at most that of ``other``."""
     def le_(self, other: Tensor | float) -> Tensor:
-        """``le`` that overwrites the tensor and gives it."""
+        """In-place version of ``le``; returns the tensor."""
     def __le__(self, other: Tensor | float) -> Tensor: ...
     def gt(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """Whether each element of ``input`` is above that of ``other``."""
     def gt_(self, other: Tensor | float) -> Tensor:
-        """``gt`` that overwrites the tensor and gives it."""
+        """In-place version of ``gt``; returns the tensor."""
     def __gt__(self, other: Tensor | float) -> Tensor: ...
     def ge(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """Whether each element of ``input`` is at least that of ``other``."""
     def ge_(self, other: Tensor | float) -> Tensor:
-        """``ge`` that overwrites the tensor and gives it."""
+        """In-place version of ``ge``; returns the tensor."""
     def __ge__(self, other: Tensor | float) -> Tensor: ...
     def bitwise_and(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """The bitwise and; the logical one for bool."""
     def bitwise_and_(self, other: Tensor | float) -> Tensor:
-        """``bitwise_and`` that overwrites the tensor and gives it."""
+        """In-place version of ``bitwise_and``; returns the tensor."""
     def __and__(self, other: Tensor | float) -> Tensor: ...
     def __rand__(self, other: Tensor | float) -> Tensor: ...
     def __iand__(self, other: Tensor | float) -> Tensor: ...
     def logical_and(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """The logical and of whether elements are nonzero."""
     def logical_and_(self, other: Tensor | float) -> Tensor:
-        """``logical_and`` that overwrites the tensor and gives it."""
+        """In-place version of ``logical_and``; returns the tensor."""
     def bitwise_or(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """The bitwise or; the logical one for bool."""
     def bitwise_or_(self, other: Tensor | float) -> Tensor:
-        """``bitwise_or`` that overwrites the tensor and gives it."""
+        """In-place version of ``bitwise_or``; returns the tensor."""
     def __or__(self, other: Tensor | float) -> Tensor: ...
     def __ror__(self, other: Tensor | float) -> Tensor: ...
     def __ior__(self, other: Tensor | float) -> Tensor: ...
     def logical_or(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """The logical or of whether elements are nonzero."""
     def logical_or_(self, other: Tensor | float) -> Tensor:
-        """``logical_or`` that overwrites the tensor and gives it."""
+        """In-place version of ``logical_or``; returns the tensor."""
     def bitwise_xor(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """The bitwise exclusive or; the logical one for bool."""
     def bitwise_xor_(self, other: Tensor | float) -> Tensor:
-        """``bitwise_xor`` that overwrites the tensor and gives it."""
+        """In-place version of ``bitwise_xor``; returns the tensor."""
     def __xor__(self, other: Tensor | float) -> Tensor: ...
     def __rxor__(self, other: Tensor | float) -> Tensor: ...
     def __ixor__(self, other: Tensor | float) -> Tensor: ...
     def logical_xor(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """The logical exclusive or of whether elements are nonzero."""
     def logical_xor_(self, other: Tensor | float) -> Tensor:
-        """``logical_xor`` that overwrites the tensor and gives it."""
+        """In-place version of ``logical_xor``; returns the tensor."""
     def bitwise_not(self, *, out: Tensor | None = None) -> Tensor:
         """The bitwise not of each element; the logical not for bool."""
     def bitwise_not_(self) -> Tensor:
-        """``bitwise_not`` that overwrites the tensor and gives it."""
+        """In-place version of ``bitwise_not``; returns the tensor."""
     def __invert__(self) -> Tensor: ...
     def logical_not(self, *, out: Tensor | None = None) -> Tensor:
         """Whether each element is zero."""
     def logical_not_(self) -> Tensor:
-        """``logical_not`` that overwrites the tensor and gives it."""
+        """In-place version of ``logical_not``; returns the tensor."""
     def bitwise_left_shift(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """Each element shifted left; 0 for distances of the type's width and more."""
     def bitwise_left_shift_(self, other: Tensor | float) -> Tensor:
-        """``bitwise_left_shift`` that overwrites the tensor and gives it."""
+        """In-place version of ``bitwise_left_shift``; returns the tensor."""
     def __lshift__(self, other: Tensor | float) -> Tensor: ...
     def __rlshift__(self, other: Tensor | float) -> Tensor: ...
     def __ilshift__(self, other: Tensor | float) -> Tensor: ...
     def bitwise_right_shift(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """Each element shifted right, the sign kept; 0 or -1 for distances of the type's width and more."""
     def bitwise_right_shift_(self, other: Tensor | float) -> Tensor:
-        """``bitwise_right_shift`` that overwrites the tensor and gives it."""
+        """In-place version of ``bitwise_right_shift``; returns the tensor."""
     def __rshift__(self, other: Tensor | float) -> Tensor: ...
     def __rrshift__(self, other: Tensor | float) -> Tensor: ...
     def __irshift__(self, other: Tensor | float) -> Tensor: ...
@@ -383,103 +383,103 @@ class TensorMethods:
     def exp(self, *, out: Tensor | None = None) -> Tensor:
         """e to the power of each element."""
     def exp_(self) -> Tensor:
-        """``exp`` that overwrites the tensor and gives it."""
+        """In-place version of ``exp``; returns the tensor."""
     def exp2(self, *, out: Tensor | None = None) -> Tensor:
         """2 to the power of each element."""
     def exp2_(self) -> Tensor:
-        """``exp2`` that overwrites the tensor and gives it."""
+        """In-place version of ``exp2``; returns the tensor."""
     def expm1(self, *, out: Tensor | None = None) -> Tensor:
         """exp(x) - 1 of each element, exact near 0."""
     def expm1_(self) -> Tensor:
-        """``expm1`` that overwrites the tensor and gives it."""
+        """In-place version of ``expm1``; returns the tensor."""
     def log(self, *, out: Tensor | None = None) -> Tensor:
         """The natural logarithm of each element; NaN below 0."""
     def log_(self) -> Tensor:
-        """``log`` that overwrites the tensor and gives it."""
+        """In-place version of ``log``; returns the tensor."""
     def log2(self, *, out: Tensor | None = None) -> Tensor:
         """The logarithm to base 2 of each element; NaN below 0."""
     def log2_(self) -> Tensor:
-        """``log2`` that overwrites the tensor and gives it."""
+        """In-place version of ``log2``; returns the tensor."""
     def log10(self, *, out: Tensor | None = None) -> Tensor:
         """The logarithm to base 10 of each element; NaN below 0."""
     def log10_(self) -> Tensor:
-        """``log10`` that overwrites the tensor and gives it."""
+        """In-place version of ``log10``; returns the tensor."""
     def log1p(self, *, out: Tensor | None = None) -> Tensor:
         """log(1 + x) of each element, exact near 0; NaN below -1."""
     def log1p_(self) -> Tensor:
-        """``log1p`` that overwrites the tensor and gives it."""
+        """In-place version of ``log1p``; returns the tensor."""
     def sin(self, *, out: Tensor | None = None) -> Tensor:
         """The sine of each element, in radians."""
     def sin_(self) -> Tensor:
-        """``sin`` that overwrites the tensor and gives it."""
+        """In-place version of ``sin``; returns the tensor."""
     def cos(self, *, out: Tensor | None = None) -> Tensor:
         """The cosine of each element, in radians."""
     def cos_(self) -> Tensor:
-        """``cos`` that overwrites the tensor and gives it."""
+        """In-place version of ``cos``; returns the tensor."""
     def tan(self, *, out: Tensor | None = None) -> Tensor:
         """The tangent of each element, in radians."""
     def tan_(self) -> Tensor:
-        """``tan`` that overwrites the tensor and gives it."""
+        """In-place version of ``tan``; returns the tensor."""
     def asin(self, *, out: Tensor | None = None) -> Tensor:
         """The inverse sine, in [-pi / 2, pi / 2]; NaN beyond 1."""
     def asin_(self) -> Tensor:
-        """``asin`` that overwrites the tensor and gives it."""
+        """In-place version of ``asin``; returns the tensor."""
     def acos(self, *, out: Tensor | None = None) -> Tensor:
         """The inverse cosine, in [0, pi]; NaN beyond 1."""
     def acos_(self) -> Tensor:
-        """``acos`` that overwrites the tensor and gives it."""
+        """In-place version of ``acos``; returns the tensor."""
     def atan(self, *, out: Tensor | None = None) -> Tensor:
         """The inverse tangent, in [-pi / 2, pi / 2]."""
     def atan_(self) -> Tensor:
-        """``atan`` that overwrites the tensor and gives it."""
+        """In-place version of ``atan``; returns the tensor."""
     def atan2(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """The angle of the point (other, input) of the plane, in [-pi, pi]."""
     def atan2_(self, other: Tensor | float) -> Tensor:
-        """``atan2`` that overwrites the tensor and gives it."""
+        """In-place version of ``atan2``; returns the tensor."""
     def sinh(self, *, out: Tensor | None = None) -> Tensor:
         """The hyperbolic sine of each element."""
     def sinh_(self) -> Tensor:
-        """``sinh`` that overwrites the tensor and gives it."""
+        """In-place version of ``sinh``; returns the tensor."""
     def cosh(self, *, out: Tensor | None = None) -> Tensor:
         """The hyperbolic cosine of each element."""
     def cosh_(self) -> Tensor:
-        """``cosh`` that overwrites the tensor and gives it."""
+        """In-place version of ``cosh``; returns the tensor."""
     def tanh(self, *, out: Tensor | None = None) -> Tensor:
         """The hyperbolic tangent of each element."""
     def tanh_(self) -> Tensor:
-        """``tanh`` that overwrites the tensor and gives it."""
+        """In-place version of ``tanh``; returns the tensor."""
     def asinh(self, *, out: Tensor | None = None) -> Tensor:
         """The inverse hyperbolic sine of each element."""
     def asinh_(self) -> Tensor:
-        """``asinh`` that overwrites the tensor and gives it."""
+        """In-place version of ``asinh``; returns the tensor."""
     def acosh(self, *, out: Tensor | None = None) -> Tensor:
         """The inverse hyperbolic cosine of each element; NaN below 1."""
     def acosh_(self) -> Tensor:
-        """``acosh`` that overwrites the tensor and gives it."""
+        """In-place version of ``acosh``; returns the tensor."""
     def atanh(self, *, out: Tensor | None = None) -> Tensor:
         """The inverse hyperbolic tangent of each element; NaN beyond 1."""
     def atanh_(self) -> Tensor:
-        """``atanh`` that overwrites the tensor and gives it."""
+        """In-place version of ``atanh``; returns the tensor."""
     def sinc(self, *, out: Tensor | None = None) -> Tensor:
         """sin(pi x) / (pi x) of each element, 1 at 0."""
     def sinc_(self) -> Tensor:
-        """``sinc`` that overwrites the tensor and gives it."""
+        """In-place version of ``sinc``; returns the tensor."""
     def erf(self, *, out: Tensor | None = None) -> Tensor:
         """The error function of each element."""
     def erf_(self) -> Tensor:
-        """``erf`` that overwrites the tensor and gives it."""
+        """In-place version of ``erf``; returns the tensor."""
     def erfc(self, *, out: Tensor | None = None) -> Tensor:
         """1 - erf(x) of each element, accurate where the result is small."""
     def erfc_(self) -> Tensor:
-        """``erfc`` that overwrites the tensor and gives it."""
+        """In-place version of ``erfc``; returns the tensor."""
     def hypot(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """sqrt(x * x + y * y), without overflow of the squares."""
     def hypot_(self, other: Tensor | float) -> Tensor:
-        """``hypot`` that overwrites the tensor and gives it."""
+        """In-place version of ``hypot``; returns the tensor."""
     def copysign(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """The magnitude of the first with the sign of the second."""
     def copysign_(self, other: Tensor | float) -> Tensor:
-        """``copysign`` that overwrites the tensor and gives it."""
+        """In-place version of ``copysign``; returns the tensor."""
     def logaddexp(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """log(exp(x) + exp(y)), without overflow of the exponentials."""
     def logaddexp2(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
@@ -487,19 +487,19 @@ class TensorMethods:
     def xlogy(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """x * log(y), 0 where x is 0; NaN where y is."""
     def xlogy_(self, other: Tensor | float) -> Tensor:
-        """``xlogy`` that overwrites the tensor and gives it."""
+        """In-place version of ``xlogy``; returns the tensor."""
     def heaviside(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """0 below 0, 1 above, and at 0 the second operand."""
     def heaviside_(self, other: Tensor | float) -> Tensor:
-        """``heaviside`` that overwrites the tensor and gives it."""
+        """In-place version of ``heaviside``; returns the tensor."""
     def logit(self, eps: float | None = None, *, out: Tensor | None = None) -> Tensor:
         """log(x / (1 - x)) of each element, after it is clamped to [eps, 1 - eps] where ``eps`` is given."""
     def logit_(self, eps: float | None = None) -> Tensor:
-        """``logit`` that overwrites the tensor and gives it."""
+        """In-place version of ``logit``; returns the tensor."""
     def ldexp(self, other: Tensor | float) -> Tensor:
         """``input * 2 ** other``, broadcast; integers are computed as float32."""
     def ldexp_(self, other: Tensor | float) -> Tensor:
-        """``ldexp`` that overwrites the tensor and gives it."""
+        """In-place version of ``ldexp``; returns the tensor."""
     def flip(self, *dims: int) -> Tensor:
         """A copy with the elements in reverse order along dimensions."""
     def fliplr(self) -> Tensor:
@@ -513,11 +513,11 @@ class TensorMethods:
     def tril(self, diagonal: int = 0) -> Tensor:
         """The lower triangle of each matrix up to a diagonal, zeros above."""
     def tril_(self, diagonal: int = 0) -> Tensor:
-        """``tril`` that overwrites the tensor and gives it."""
+        """In-place version of ``tril``; returns the tensor."""
     def triu(self, diagonal: int = 0) -> Tensor:
         """The upper triangle of each matrix from a diagonal on, zeros below."""
     def triu_(self, diagonal: int = 0) -> Tensor:
-        """``triu`` that overwrites the tensor and gives it."""
+        """In-place version of ``triu``; returns the tensor."""
     def repeat(self, *repeats: int) -> Tensor:
         """The whole tensor repeated along dimensions; more repeats than dimensions add dimensions in front."""
     def tile(self, *dims: int) -> Tensor:
@@ -539,37 +539,37 @@ class TensorMethods:
         tensor([1, 1, 2, 2])
         """
     def absolute(self, *, out: Tensor | None = None) -> Tensor:
-        """``abs`` by another name: The absolute value of each element."""
+        """Alias of ``abs``. The absolute value of each element."""
     def absolute_(self) -> Tensor:
-        """``absolute`` that overwrites the tensor and gives it."""
+        """In-place version of ``absolute``; returns the tensor."""
     def arccos(self, *, out: Tensor | None = None) -> Tensor:
-        """``acos`` by another name: The inverse cosine, in [0, pi]; NaN beyond 1."""
+        """Alias of ``acos``. The inverse cosine, in [0, pi]; NaN beyond 1."""
     def arccos_(self) -> Tensor:
-        """``arccos`` that overwrites the tensor and gives it."""
+        """In-place version of ``arccos``; returns the tensor."""
     def arccosh(self, *, out: Tensor | None = None) -> Tensor:
-        """``acosh`` by another name: The inverse hyperbolic cosine of each element; NaN below 1."""
+        """Alias of ``acosh``. The inverse hyperbolic cosine of each element; NaN below 1."""
     def arccosh_(self) -> Tensor:
-        """``arccosh`` that overwrites the tensor and gives it."""
+        """In-place version of ``arccosh``; returns the tensor."""
     def arcsin(self, *, out: Tensor | None = None) -> Tensor:
-        """``asin`` by another name: The inverse sine, in [-pi / 2, pi / 2]; NaN beyond 1."""
+        """Alias of ``asin``. The inverse sine, in [-pi / 2, pi / 2]; NaN beyond 1."""
     def arcsin_(self) -> Tensor:
-        """``arcsin`` that overwrites the tensor and gives it."""
+        """In-place version of ``arcsin``; returns the tensor."""
     def arcsinh(self, *, out: Tensor | None = None) -> Tensor:
-        """``asinh`` by another name: The inverse hyperbolic sine of each element."""
+        """Alias of ``asinh``. The inverse hyperbolic sine of each element."""
     def arcsinh_(self) -> Tensor:
-        """``arcsinh`` that overwrites the tensor and gives it."""
+        """In-place version of ``arcsinh``; returns the tensor."""
     def arctan(self, *, out: Tensor | None = None) -> Tensor:
-        """``atan`` by another name: The inverse tangent, in [-pi / 2, pi / 2]."""
+        """Alias of ``atan``. The inverse tangent, in [-pi / 2, pi / 2]."""
     def arctan_(self) -> Tensor:
-        """``arctan`` that overwrites the tensor and gives it."""
+        """In-place version of ``arctan``; returns the tensor."""
     def arctan2(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """``atan2`` by another name: The angle of the point (other, input) of the plane, in [-pi, pi]."""
+        """Alias of ``atan2``. The angle of the point (other, input) of the plane, in [-pi, pi]."""
     def arctan2_(self, other: Tensor | float) -> Tensor:
-        """``arctan2`` that overwrites the tensor and gives it."""
+        """In-place version of ``arctan2``; returns the tensor."""
     def arctanh(self, *, out: Tensor | None = None) -> Tensor:
-        """``atanh`` by another name: The inverse hyperbolic tangent of each element; NaN beyond 1."""
+        """Alias of ``atanh``. The inverse hyperbolic tangent of each element; NaN beyond 1."""
     def arctanh_(self) -> Tensor:
-        """``arctanh`` that overwrites the tensor and gives it."""
+        """In-place version of ``arctanh``; returns the tensor."""
     def divide(
         self,
         other: Tensor | float,
@@ -577,47 +577,47 @@ class TensorMethods:
         rounding_mode: str | None = None,
         out: Tensor | None = None,
     ) -> Tensor:
-        """``div`` by another name: The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
+        """Alias of ``div``. The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
     def divide_(self, other: Tensor | float, *, rounding_mode: str | None = None) -> Tensor:
-        """``divide`` that overwrites the tensor and gives it."""
+        """In-place version of ``divide``; returns the tensor."""
     def fix(self, *, out: Tensor | None = None) -> Tensor:
-        """``trunc`` by another name: The nearest whole number towards 0 of each element."""
+        """Alias of ``trunc``. The nearest whole number towards 0 of each element."""
     def fix_(self) -> Tensor:
-        """``fix`` that overwrites the tensor and gives it."""
+        """In-place version of ``fix``; returns the tensor."""
     def ger(self, vec2: Tensor) -> Tensor:
         """Return the outer product of two vectors: (n) and (m) give (n, m)."""
     def greater(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """``gt`` by another name: Whether each element of ``input`` is above that of ``other``."""
+        """Alias of ``gt``. Whether each element of ``input`` is above that of ``other``."""
     def greater_(self, other: Tensor | float) -> Tensor:
-        """``greater`` that overwrites the tensor and gives it."""
+        """In-place version of ``greater``; returns the tensor."""
     def greater_equal(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """``ge`` by another name: Whether each element of ``input`` is at least that of ``other``."""
+        """Alias of ``ge``. Whether each element of ``input`` is at least that of ``other``."""
     def greater_equal_(self, other: Tensor | float) -> Tensor:
-        """``greater_equal`` that overwrites the tensor and gives it."""
+        """In-place version of ``greater_equal``; returns the tensor."""
     def less(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """``lt`` by another name: Whether each element of ``input`` is below that of ``other``."""
+        """Alias of ``lt``. Whether each element of ``input`` is below that of ``other``."""
     def less_(self, other: Tensor | float) -> Tensor:
-        """``less`` that overwrites the tensor and gives it."""
+        """In-place version of ``less``; returns the tensor."""
     def less_equal(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """``le`` by another name: Whether each element of ``input`` is at most that of ``other``."""
+        """Alias of ``le``. Whether each element of ``input`` is at most that of ``other``."""
     def less_equal_(self, other: Tensor | float) -> Tensor:
-        """``less_equal`` that overwrites the tensor and gives it."""
+        """In-place version of ``less_equal``; returns the tensor."""
     def multiply(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """``mul`` by another name: The product of two tensors element by element, broadcast."""
+        """Alias of ``mul``. The product of two tensors element by element, broadcast."""
     def multiply_(self, other: Tensor | float) -> Tensor:
-        """``multiply`` that overwrites the tensor and gives it."""
+        """In-place version of ``multiply``; returns the tensor."""
     def negative(self, *, out: Tensor | None = None) -> Tensor:
-        """``neg`` by another name: The negative of each element."""
+        """Alias of ``neg``. The negative of each element."""
     def negative_(self) -> Tensor:
-        """``negative`` that overwrites the tensor and gives it."""
+        """In-place version of ``negative``; returns the tensor."""
     def not_equal(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """``ne`` by another name: Whether each element of ``input`` differs from that of ``other``."""
+        """Alias of ``ne``. Whether each element of ``input`` differs from that of ``other``."""
     def not_equal_(self, other: Tensor | float) -> Tensor:
-        """``not_equal`` that overwrites the tensor and gives it."""
+        """In-place version of ``not_equal``; returns the tensor."""
     def subtract(self, other: Tensor | float, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
-        """``sub`` by another name: ``input - alpha * other``, broadcast."""
+        """Alias of ``sub``. ``input - alpha * other``, broadcast."""
     def subtract_(self, other: Tensor | float, *, alpha: float = 1) -> Tensor:
-        """``subtract`` that overwrites the tensor and gives it."""
+        """In-place version of ``subtract``; returns the tensor."""
     def true_divide(
         self,
         other: Tensor | float,
@@ -625,9 +625,9 @@ class TensorMethods:
         rounding_mode: str | None = None,
         out: Tensor | None = None,
     ) -> Tensor:
-        """``div`` by another name: The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
+        """Alias of ``div``. The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
     def true_divide_(self, other: Tensor | float, *, rounding_mode: str | None = None) -> Tensor:
-        """``true_divide`` that overwrites the tensor and gives it."""
+        """In-place version of ``true_divide``; returns the tensor."""
     def vdot(self, tensor: Tensor) -> Tensor:
         """Return the inner product of two vectors of one size, a 0-d tensor."""
     def softmax(self, dim: int, dtype: DType | None = None) -> Tensor:
@@ -649,7 +649,7 @@ class TensorMethods:
     def index_put(self, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
         """``input`` with ``values`` written (the last of equal places stays) or added at ``input[indices]``."""
     def index_put_(self, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
-        """``index_put`` that overwrites the tensor and returns it."""
+        """In-place version of ``index_put``; returns the tensor."""
     def index_select(self, dim: int, index: Tensor) -> Tensor:
         """The slices of ``input`` along ``dim`` that the 1-d integer ``index`` names, in its order; a new tensor.
 
@@ -663,14 +663,14 @@ class TensorMethods:
     def index_add(self, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
         """``input`` with ``alpha`` times each row of ``source`` along ``dim`` added at the row that ``index`` names."""
     def index_add_(self, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
-        """``index_add`` that overwrites the tensor and returns it."""
+        """In-place version of ``index_add``; returns the tensor."""
     def index_copy(self, dim: int, index: Tensor, source: Tensor) -> Tensor:
         """``input`` with the rows along ``dim`` that ``index`` names replaced by those of ``source``.
 
         Of several rows for the same place the last stays.
         """
     def index_copy_(self, dim: int, index: Tensor, source: Tensor) -> Tensor:
-        """``index_copy`` that overwrites the tensor and returns it."""
+        """In-place version of ``index_copy``; returns the tensor."""
     def index_reduce(
         self,
         dim: int,
@@ -694,11 +694,11 @@ class TensorMethods:
         *,
         include_self: bool = True,
     ) -> Tensor:
-        """``index_reduce`` that overwrites the tensor and returns it."""
+        """In-place version of ``index_reduce``; returns the tensor."""
     def index_fill(self, dim: int, index: Tensor, value: Any) -> Tensor:
         """``input`` with the rows along ``dim`` that ``index`` names filled with a number or a 0-d tensor."""
     def index_fill_(self, dim: int, index: Tensor, value: Any) -> Tensor:
-        """``index_fill`` that overwrites the tensor and returns it."""
+        """In-place version of ``index_fill``; returns the tensor."""
     def scatter(self, dim: int, index: Tensor, src: Any, *, reduce: str | None = None) -> Tensor:
         """``input`` with ``src[i][j]`` written at ``[index[i][j]][j]`` (for dim 0); ``src`` may be a number.
 
@@ -706,11 +706,11 @@ class TensorMethods:
         programs ``scatter_reduce`` does this.
         """
     def scatter_(self, dim: int, index: Tensor, src: Any, *, reduce: str | None = None) -> Tensor:
-        """``scatter`` that overwrites the tensor and returns it."""
+        """In-place version of ``scatter``; returns the tensor."""
     def scatter_add(self, dim: int, index: Tensor, src: Tensor) -> Tensor:
         """``input`` with ``src[i][j]`` added at ``[index[i][j]][j]`` (for dim 0); equal places add up in a fixed order."""
     def scatter_add_(self, dim: int, index: Tensor, src: Tensor) -> Tensor:
-        """``scatter_add`` that overwrites the tensor and returns it."""
+        """In-place version of ``scatter_add``; returns the tensor."""
     def scatter_reduce(
         self,
         dim: int,
@@ -734,7 +734,7 @@ class TensorMethods:
         *,
         include_self: bool = True,
     ) -> Tensor:
-        """``scatter_reduce`` that overwrites the tensor and returns it."""
+        """In-place version of ``scatter_reduce``; returns the tensor."""
     def bincount(self, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
         """The count of each number from 0 to the largest in the 1-d ``input``, or the sum of its ``weights``.
 
@@ -758,9 +758,9 @@ class TensorMethods:
     def masked_scatter(self, mask: Tensor, source: Tensor) -> Tensor:
         """``input`` with the n-th true element of ``mask``, broadcast to it, replaced by the n-th element of ``source``."""
     def masked_fill_(self, mask: Tensor, value: Tensor | float) -> Tensor:
-        """``masked_fill`` that overwrites the tensor and returns it."""
+        """In-place version of ``masked_fill``; returns the tensor."""
     def masked_scatter_(self, mask: Tensor, source: Tensor) -> Tensor:
-        """``masked_scatter`` that overwrites the tensor and returns it."""
+        """In-place version of ``masked_scatter``; returns the tensor."""
     def sum(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
         """The sum over dimensions (all where ``dim`` is None); integers and bool sum to int64."""
     def mean(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
@@ -780,11 +780,11 @@ class TensorMethods:
     def movedim(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
         """A view with dimensions moved to other places; the rest keep their order."""
     def moveaxis(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
-        """``movedim``, by NumPy's name."""
+        """Alias of ``movedim``, with NumPy's name."""
     def swapaxes(self, axis0: int, axis1: int) -> Tensor:
-        """``transpose``, by NumPy's name."""
+        """Alias of ``transpose``, with NumPy's name."""
     def swapdims(self, dim0: int, dim1: int) -> Tensor:
-        """``transpose``, by its other name."""
+        """Alias of ``transpose``."""
     def unflatten(self, dim: int, sizes: Sequence[int]) -> Tensor:
         """A view with one dimension split into several; one of the sizes may be -1."""
     def unfold(self, dimension: int, size: int, step: int) -> Tensor:
@@ -870,11 +870,11 @@ class TensorMethods:
     def diagonal_scatter(self, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
         """A copy of ``input`` with ``src`` in the place of ``input.diagonal(offset, dim1, dim2)``."""
     def fill_diagonal_(self, fill_value: float, wrap: bool = False) -> Tensor:
-        """``fill_diagonal`` that overwrites the tensor and gives it."""
+        """In-place version of ``fill_diagonal``; returns the tensor."""
     def put(self, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
         """The tensor with elements of ``source`` written, or added, at places in its row-major order."""
     def put_(self, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
-        """``put`` that overwrites the tensor and gives it."""
+        """In-place version of ``put``; returns the tensor."""
     def diff(
         self,
         n: int = 1,
@@ -965,21 +965,21 @@ class TensorMethods:
     def addr(self, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
         """``beta * input + alpha * outer(vec1, vec2)``; with ``beta`` 0 the input is not read."""
     def addr_(self, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-        """``addr`` that overwrites the tensor and gives it."""
+        """In-place version of ``addr``; returns the tensor."""
     def dist(self, other: Tensor, p: float = 2) -> Tensor:
         """The p-norm of ``input - other`` over all elements, a 0-d tensor; p may be 0 and inf."""
     def renorm(self, p: float, dim: int, maxnorm: float) -> Tensor:
         """Each slice along ``dim`` scaled down to the p-norm ``maxnorm`` where it is larger."""
     def renorm_(self, p: float, dim: int, maxnorm: float) -> Tensor:
-        """``renorm`` that overwrites the tensor and gives it."""
+        """In-place version of ``renorm``; returns the tensor."""
     def sigmoid(self, *, out: Tensor | None = None) -> Tensor:
         """1 / (1 + exp(-x)) of each element."""
     def sigmoid_(self) -> Tensor:
-        """``sigmoid`` that overwrites the tensor and gives it."""
+        """In-place version of ``sigmoid``; returns the tensor."""
     def relu(self, inplace: bool = False) -> Tensor:
         """Each element, or 0 where it is negative; any shape."""
     def relu_(self, inplace: bool = False) -> Tensor:
-        """``relu`` that overwrites the tensor and gives it."""
+        """In-place version of ``relu``; returns the tensor."""
     def hardshrink(self, lambd: float = 0.5) -> Tensor:
         """Each element, or 0 where it is in [-lambd, lambd]."""
     def prelu(self, weight: Tensor) -> Tensor:
@@ -987,26 +987,26 @@ class TensorMethods:
     def erfinv(self, *, out: Tensor | None = None) -> Tensor:
         """The inverse of the error function: inf at 1, NaN beyond 1."""
     def erfinv_(self) -> Tensor:
-        """``erfinv`` that overwrites the tensor and gives it."""
+        """In-place version of ``erfinv``; returns the tensor."""
     def lgamma(self, *, out: Tensor | None = None) -> Tensor:
         """The logarithm of |gamma(x)|; inf at 0, -1, -2, …"""
     def lgamma_(self) -> Tensor:
-        """``lgamma`` that overwrites the tensor and gives it."""
+        """In-place version of ``lgamma``; returns the tensor."""
     def digamma(self, *, out: Tensor | None = None) -> Tensor:
         """The derivative of the logarithm of the gamma function; NaN at -1, -2, …"""
     def digamma_(self) -> Tensor:
-        """``digamma`` that overwrites the tensor and gives it."""
+        """In-place version of ``digamma``; returns the tensor."""
     def polygamma(self, n: int) -> Tensor:
         """The n-th derivative of digamma; n = 0 is digamma."""
     def polygamma_(self, n: int) -> Tensor:
-        """``polygamma`` that overwrites the tensor and gives it."""
+        """In-place version of ``polygamma``; returns the tensor."""
     def mvlgamma(self, p: int) -> Tensor:
         """The logarithm of the multivariate gamma function of ``p`` dimensions, element by element.
 
         It is log(pi) p (p - 1) / 4 plus the sum of lgamma(input - j / 2) over j from 0 to p - 1.
         """
     def mvlgamma_(self, p: int) -> Tensor:
-        """``mvlgamma`` that overwrites the tensor and gives it."""
+        """In-place version of ``mvlgamma``; returns the tensor."""
     def histc(self, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
         """The histogram of the elements over ``bins`` bins of equal width in [min, max]; the last bin includes its end.
 
@@ -1030,11 +1030,11 @@ class TensorMethods:
         tensor([1, 3, 6])
         """
     def cumsum_(self, dim: int, *, dtype: DType | None = None) -> Tensor:
-        """``cumsum`` that overwrites the tensor and gives it."""
+        """In-place version of ``cumsum``; returns the tensor."""
     def cumprod(self, dim: int, *, dtype: DType | None = None) -> Tensor:
         """Cumulative products along ``dim``; integers and bool multiply to int64."""
     def cumprod_(self, dim: int, *, dtype: DType | None = None) -> Tensor:
-        """``cumprod`` that overwrites the tensor and gives it."""
+        """In-place version of ``cumprod``; returns the tensor."""
     def logcumsumexp(self, dim: int) -> Tensor:
         """Cumulative ``log(sum(exp(x)))`` along ``dim``, without overflow; floating point."""
     def cummax(self, dim: int) -> tuple[Tensor, Tensor]:

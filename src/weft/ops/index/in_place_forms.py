@@ -7,13 +7,13 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from weft.ops.registry.functions import Precision, function
+from weft.ops.registry.functions import Precision, function, in_place_doc
 
 
 def both_forms(
     name: str, function_: Callable[..., Any], out: bool = True, autocast: Precision | None = None
 ) -> None:
-    """Register ``name``, with ``out=`` where it has it, and ``name_``; ``function_`` takes ``into`` to overwrite."""
+    """Register ``name``, which takes ``out=`` if ``out``, and ``name_``; ``function_`` takes ``into`` to overwrite."""
     own = inspect.signature(function_)
     kept = [parameter for parameter in own.parameters.values() if parameter.name != "into"]
 
@@ -31,4 +31,4 @@ def both_forms(
         function(name=key, top=not into, out=out and not into, autocast=precision)(form)
 
     register(False, name, function_.__doc__ or "")
-    register(True, f"{name}_", f"``{name}`` that overwrites the tensor and returns it.")
+    register(True, f"{name}_", in_place_doc(name))

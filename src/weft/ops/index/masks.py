@@ -88,7 +88,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
 
 @function(name="masked_fill_", top=False)
 def masked_fill_(input: Tensor, mask: Tensor, value: Tensor | float) -> Tensor:
-    """``masked_fill`` that overwrites the tensor and returns it."""
+    """In-place version of ``masked_fill``; returns the tensor."""
     _, chosen, fill, target = plan_fill(input, mask, value)
     if broadcast_shapes("masked_fill_", tuple(target.shape), tuple(chosen.shape)) != tuple(target.shape):
         expected = f"one that broadcasts to {tuple(target.shape)}"
@@ -99,7 +99,7 @@ def masked_fill_(input: Tensor, mask: Tensor, value: Tensor | float) -> Tensor:
 
 @function(name="masked_scatter_", top=False)
 def masked_scatter_(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """``masked_scatter`` that overwrites the tensor and returns it."""
+    """In-place version of ``masked_scatter``; returns the tensor."""
     if _broadcast_mask("masked_scatter", input, mask) != tuple(input.shape):
         raise ShapeError(
             mistake(

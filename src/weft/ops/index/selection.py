@@ -131,7 +131,7 @@ def clamp_max(input: Tensor, max: Tensor | float) -> tuple[Any, ...]:
 def clip(
     input: Tensor, min: Tensor | float | None = None, max: Tensor | float | None = None
 ) -> tuple[Any, ...]:
-    """``clamp`` by NumPy's name."""
+    """Alias of ``clamp``, with NumPy's name."""
     return _clamped("clip", input, min, max)
 
 

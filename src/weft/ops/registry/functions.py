@@ -114,6 +114,11 @@ def function(
     return register
 
 
+def in_place_doc(name: str) -> str:
+    """Return the docstring of the in-place version of a function."""
+    return f"In-place version of ``{name}``; returns the tensor."
+
+
 def alias(name: str, target: str) -> None:
     """Register a second name of a function, in the same places and with the same in-place form."""
     spec = FUNCTIONS[target]
@@ -124,7 +129,7 @@ def alias(name: str, target: str) -> None:
     own = spec.method if isinstance(spec.method, bool) else checked(spec.method.front.body, **named)  # type: ignore[attr-defined]
     called.__name__ = called.__qualname__ = name
     called.__module__ = spec.function.__module__
-    called.__doc__ = f"``{target}`` by another name: {spec.function.__doc__}"
+    called.__doc__ = f"Alias of ``{target}``. {spec.function.__doc__}"
     FUNCTIONS[name] = replace(spec, name=name, function=called, method=own, operators=())
 
 

@@ -131,19 +131,19 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
 
 @function()
 def moveaxis(input: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
-    """``movedim``, by NumPy's name."""
+    """Alias of ``movedim``, with NumPy's name."""
     return movedim(input, source, destination)
 
 
 @function()
 def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
-    """``transpose``, by NumPy's name."""
+    """Alias of ``transpose``, with NumPy's name."""
     return lookup_function("transpose")(input, axis0, axis1)
 
 
 @function()
 def swapdims(input: Tensor, dim0: int, dim1: int) -> Tensor:
-    """``transpose``, by its other name."""
+    """Alias of ``transpose``."""
     return lookup_function("transpose")(input, dim0, dim1)
 
 
