@@ -63,9 +63,9 @@ def _chances(draw: np.random.Generator, arg: Arg) -> Array:
 
 
 def _quantised(draw: np.random.Generator, arg: Arg) -> Array:
-    """Whole numbers of which each group of 32 has 127 as its largest magnitude: 8 bits hold them exactly."""
+    """Whole numbers of which each group of 16 has 127 as its largest magnitude: 8 bits hold them exactly."""
     values = draw.integers(-127, 128, arg.shape)
-    values[..., ::32] = 127
+    values[..., ::16] = 127
     return values
 
 

@@ -289,6 +289,7 @@ _KIND = {"f": FLOATS, "i": SIGNED, "u": (d.uint8, d.uint32), "b": (d.bool_,)}
 
 _PACKED4, _PACKED8 = (Arg((2, 2, size), "bytes", d.uint8) for size in (256, 512))
 _SCALES = Arg((2, 2, 16), P, d.float16)
+_SCALES16 = Arg((2, 4, 16), P)
 
 WIDE = ("pow", "silu", "gelu", "gelu_tanh", "mish", "norm_power", "norm_power_root", "tanhshrink", "logit", "sinc",
         "logit_clamped", "addcmul", "addcdiv", "lerp", "softplus", "logsigmoid", "atanh", "celu", "frac", "sub_scaled",
@@ -359,10 +360,15 @@ OP_CASES: dict[str, list[OpCase]] = {
         OpCase((Arg((3, 64), "quantised"), _PACKED4, _SCALES), {"rows": 20, "zero": 8}, FLOATS, scale=8),
         OpCase((Arg((2, 3, 64), "quantised"), _PACKED4, _SCALES, _SCALES), {"rows": 32, "zero": 0}, scale=8),
         OpCase((Arg((64,), "quantised"), _PACKED8, Arg((2, 1, 16), P)), {"rows": 17, "zero": 128}, scale=8),
+        OpCase((Arg((5, 64), "quantised"), _PACKED8, _SCALES16), {"rows": 20, "zero": 32}, scale=8),
+        OpCase((Arg((2, 64), "quantised"), _PACKED4, _SCALES16, _SCALES16), {"rows": 18, "zero": 3}, scale=8),
+        OpCase((Arg((2, 96), "quantised"), Arg((1, 3, 256), "bytes", d.uint8), Arg((1, 2, 16), P)), {"rows": 16, "zero": 8}, scale=8),
     ],
     "quantized_embedding": [
         OpCase((index((2, 3), 20), _PACKED4, _SCALES, _SCALES), {"rows": 20, "zero": 0}),
         OpCase((index((5,), 32, d.int32), _PACKED8, Arg((2, 1, 16), P)), {"rows": 32, "zero": 128}),
+        OpCase((index((2, 3), 20), _PACKED8, _SCALES16), {"rows": 20, "zero": 32}),
+        OpCase((index((3,), 20), _PACKED4, _SCALES16, _SCALES16), {"rows": 20, "zero": 8}),
     ],
     "cat": [OpCase((Arg((2, 3)), Arg((2, 1)), Arg((2, 0))), {"dim": 1}, (*EVERY, d.uint32))],
     **{name: [OpCase((Arg(M, S),), {"dim": dim}, FLOATS, 2) for dim in (1, 2)] for name in ("softmax", "log_softmax")},

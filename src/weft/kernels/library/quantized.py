@@ -15,8 +15,19 @@ import numpy as np
 ROWS = 16
 """Rows that lie interleaved."""
 GROUP = 32
-"""Columns of a group: a scale belongs to as many columns or to a multiple, and activations are quantised by it."""
+"""Columns of a group, which lie together; a row has a whole number of groups."""
+SCALE_COLUMNS = 16
+"""Fewest columns that share a scale; every scale belongs to a multiple of as many columns."""
 QUAD = 4
+
+
+def activation_group(groups: int, scales: int) -> int:
+    """Return the columns by which activations are quantised, for rows of ``groups`` groups and ``scales`` scales.
+
+    >>> activation_group(8, 4), activation_group(8, 8), activation_group(8, 16)
+    (32, 32, 16)
+    """
+    return GROUP if groups % scales == 0 else SCALE_COLUMNS
 
 
 def group_bytes(bits: int) -> int:

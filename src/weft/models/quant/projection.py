@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from weft.kernels.library.quantized import GROUP, interleave, interleave_scales
+from weft.kernels.library.quantized import GROUP, SCALE_COLUMNS, interleave, interleave_scales
 from weft.models.quant.format import QuantFormat
 from weft.nn.module import Module
 from weft.ops import bind
@@ -33,7 +33,7 @@ class QuantizedMatrix(Module):
 
     @classmethod
     def of(cls, form: QuantFormat, rows: Any, device: str) -> QuantizedMatrix:
-        """Repack uint8 ``rows`` (rows, bytes) of a format whose groups are of 32 elements or a multiple."""
+        """Repack uint8 ``rows`` (rows, bytes) of a format whose groups are of 16 elements or a multiple."""
         quants, scales, minima = form.groups(rows)
         bits = next(field.bits for field in form.fields if field.name == "q")
         signed = next(field.kind == "int" for field in form.fields if field.name == "q")
@@ -59,7 +59,7 @@ class QuantizedMatrix(Module):
     @staticmethod
     def suits(form: QuantFormat, columns: int) -> bool:
         """Whether the kernels take a matrix of this format and width."""
-        return bool(form.scale) and form.group % GROUP == 0 and columns % GROUP == 0
+        return bool(form.scale) and form.group % SCALE_COLUMNS == 0 and columns % GROUP == 0
 
     @property
     def columns(self) -> int:

@@ -1,8 +1,8 @@
 """Products with quantised matrices: ``quantized_linear`` and ``quantized_embedding``.
 
 An element of the matrix is ``scale * (q - zero) + minimum``, with a scale and a minimum for each row and group of
-columns. On the CPU float32 activations are quantised to 8 bits by groups of 32 too, so that the products are of
-integers; in other types and on other targets they stay as they are.
+columns. On the CPU float32 activations are quantised to 8 bits too, by groups of 32, or of 16 where scales belong
+to 16 columns, so that the products are of integers; in other types and on other targets they stay as they are.
 """
 
 from __future__ import annotations
@@ -15,7 +15,15 @@ from weft.errors import DTypeError, ShapeError, mistake
 from weft.expr import Expr, call, cast, const
 from weft.expr.node import INDEX
 from weft.kernels import Builder, KernelProgram, KernelStep, Library, Offset, Operand
-from weft.kernels.library.quantized import GROUP, QUAD, ROWS, group_bytes, separate
+from weft.kernels.library.quantized import (
+    GROUP,
+    QUAD,
+    ROWS,
+    SCALE_COLUMNS,
+    activation_group,
+    group_bytes,
+    separate,
+)
 from weft.ops.index.indexing import checked_index
 from weft.ops.make.creation import to_dtype
 from weft.ops.registry.interpreters import bind
@@ -48,11 +56,16 @@ def _checked(
     blocks, groups = packed.shape[:2]
     if -(-rows // ROWS) != blocks:
         raise ShapeError(mistake(where, "rows", rows, f"a number of rows in {blocks} blocks of {ROWS}"))
-    for name, given in (("scales", scales), *(("minima", each) for each in minima)):
-        fits = len(given.shape) == 3 and given.shape[0] == blocks and given.shape[2] == ROWS
-        if not fits or not given.shape[1] or groups % given.shape[1]:
-            expected = f"({blocks}, {groups} or a divisor, {ROWS})"
-            raise ShapeError(mistake(where, f"{name}'s shape", given.shape, expected))
+    most = groups * GROUP // SCALE_COLUMNS
+    fits = len(scales.shape) == 3 and scales.shape[0] == blocks and scales.shape[2] == ROWS
+    if not fits or not scales.shape[1] or most % scales.shape[1]:
+        expected = f"({blocks}, {most} or a divisor, {ROWS})"
+        raise ShapeError(mistake(where, "scales' shape", scales.shape, expected))
+    for given in minima:
+        if given.shape != scales.shape:
+            raise ShapeError(
+                mistake(where, "minima's shape", given.shape, f"the scales' shape, {scales.shape}")
+            )
     return groups * GROUP
 
 
@@ -119,8 +132,7 @@ def _element(
     whole = cast(loaded - const(zero, INDEX), dtypes.float32)
 
     def of_group(values: Operand) -> Expr:
-        share = packed.shape[1] // values.shape[1]
-        own = group if share == 1 else _divided(group, share)
+        own = _divided(column, packed.shape[1] * GROUP // values.shape[1])
         return cast(builder.load(values, [block, own, _rest(row, ROWS)]), dtypes.float32)
 
     value = whole * of_group(scales)
@@ -147,15 +159,17 @@ def _integer_program(request: KernelRequest) -> KernelProgram:
     out, rows, zero = request.outputs[0], request.attributes["rows"], request.attributes["zero"]
     scratch, steps = Scratch.of(request), []
     columns, groups = x.shape[-1], packed.shape[1]
+    group = activation_group(groups, scales.shape[1])
+    parts = columns // group
     count = math.prod(x.shape[:-1])
     target = out if is_dense(out) else scratch.take(out.dtype, out.shape)
     quants = scratch.take(dtypes.int8, (count, columns))
-    factors = scratch.take(dtypes.float32, (2, count, groups))
-    sums = scratch.take(dtypes.int32, (count, groups))
+    factors = scratch.take(dtypes.float32, (2, count, parts))
+    sums = scratch.take(dtypes.int32, (count, parts))
     buffers = (x, quants, factors, sums)
     steps.append(
         KernelStep(
-            Library("quantize_rows", tuple(each.dtype for each in buffers)),
+            Library("quantize_rows", tuple(each.dtype for each in buffers), (("group", group),)),
             tuple(each.index for each in buffers),
             (count, groups, *(Offset(each.index) for each in buffers)),
         )
@@ -163,8 +177,9 @@ def _integer_program(request: KernelRequest) -> KernelProgram:
     tile = min(TILE, count)
     options = (
         ("bits", bits_of(packed)),
+        ("group", group),
         ("minima", bool(minima)),
-        ("share", groups // scales.shape[1]),
+        ("share", parts // scales.shape[1]),
         ("tile", tile),
         ("zero", zero),
     )

@@ -62,6 +62,7 @@ class _Writer:
         self.name, self.names, self.parameters = name, names, parameters
         self.bits, self.tile, self.zero = (int(options[key]) for key in ("bits", "tile", "zero"))
         self.share, self.minima = int(options["share"]), bool(options["minima"])
+        self.group = int(options["group"])
         self.scale_type = ELEMENT[library.dtypes[4]]
         self.lines = FunctionWriter()
 
@@ -101,12 +102,13 @@ class _Writer:
         totals = [lines.local(FLOATS) for _ in rows]
         for total in totals:
             lines.do(f"store {FLOATS} zeroinitializer, ptr {total}, align 64")
-        groups = [let(f"mul i64 {row}, %groups") for row in rows]
-        start = let(f"mul i64 {block}, %groups")
-        scales = let("udiv i64 %groups, " + str(self.share))
+        parts = let(f"mul i64 %groups, {GROUP // self.group}")
+        groups = [let(f"mul i64 {row}, {parts}") for row in rows]
+        start = let(f"mul i64 {block}, {parts}")
+        scales = let(f"udiv i64 {parts}, {self.share}")
         scale_start = let(f"mul i64 {block}, {scales}")
-        plane = let("mul i64 %count, %groups")
-        with lines.loop("0", "%groups") as group:
+        plane = let(f"mul i64 %count, {parts}")
+        with lines.loop("0", parts) as group:
             weights = self._weights(let(f"add i64 {start}, {group}"))
             own = group if self.share == 1 else let(f"udiv i64 {group}, {self.share}")
             scale_place = let(f"mul i64 {let(f'add i64 {scale_start}, {own}')}, {ROWS}")
@@ -127,25 +129,36 @@ class _Writer:
         return [let(f"load {FLOATS}, ptr {total}, align 64") for total in totals]
 
     def _weights(self, group: str) -> list[str]:
-        """The group's quads, each four columns of all rows, as unsigned bytes."""
-        let, size = self.lines.let, group_bytes(self.bits)
-        place = let(f"add i64 %packed_offset, {let(f'mul i64 {group}, {size}')}")
+        """The quads of a group of activations, each four columns of all rows, as unsigned bytes."""
+        let = self.lines.let
+        mask, four = (f"splat (i8 {number})" for number in (15, 4))
+        if self.bits == 8:
+            return self._quads(group, ROWS * self.group)
+        if self.group == GROUP:
+            loaded = self._quads(group, group_bytes(4))
+            low = [let(f"and {BYTES} {quad}, {mask}") for quad in loaded]
+            return low + [let(f"lshr {BYTES} {quad}, {four}") for quad in loaded]
+        # the low halves of the same bytes are the even group, the high halves are the odd one
+        odd = let(f"trunc i64 {let(f'and i64 {group}, 1')} to i1")
+        shift = let(f"select i1 {odd}, {BYTES} {four}, {BYTES} zeroinitializer")
+        loaded = self._quads(let(f"lshr i64 {group}, 1"), group_bytes(4))
+        return [let(f"and {BYTES} {let(f'lshr {BYTES} {quad}, {shift}')}, {mask}") for quad in loaded]
+
+    def _quads(self, number: str, size: int) -> list[str]:
+        """Load run ``number`` of ``size`` bytes of the matrix."""
+        let = self.lines.let
+        place = let(f"add i64 %packed_offset, {let(f'mul i64 {number}, {size}')}")
         loaded = []
         for quad in range(size // (ROWS * QUAD)):
             at = let(f"add i64 {place}, {quad * ROWS * QUAD}")
-            loaded.append(
-                let(f"load {BYTES}, ptr {let(f'getelementptr i8, ptr %b.packed, i64 {at}')}, align 1")
-            )
-        if self.bits == 8:
-            return loaded
-        ones = "splat (i8 {})"
-        low = [let(f"and {BYTES} {quad}, {ones.format(15)}") for quad in loaded]
-        return low + [let(f"lshr {BYTES} {quad}, {ones.format(4)}") for quad in loaded]
+            address = let(f"getelementptr i8, ptr %b.packed, i64 {at}")
+            loaded.append(let(f"load {BYTES}, ptr {address}, align 1"))
+        return loaded
 
     def _dot(self, weights: list[str], place: str) -> str:
         """The integer dot products of a group with a row's activations, less the zero point's share."""
         let = self.lines.let
-        start = let(f"add i64 %quants_offset, {let(f'mul i64 {place}, {GROUP}')}")
+        start = let(f"add i64 %quants_offset, {let(f'mul i64 {place}, {self.group}')}")
         total = "zeroinitializer"
         if self.zero:
             negative = let(f"mul i32 {self._load('i32', 'sums', place)}, {-self.zero}")
