@@ -214,7 +214,9 @@ def sort(
     *,
     out: Any = None,
 ) -> tuple[Tensor, Tensor]:
-    """The elements along ``dim`` in order, and the places they had: ``(values, indices)``; always stable, NaN largest.
+    """The elements sorted along ``dim``, and their indices in ``input``: ``(values, indices)``.
+
+    The sort is always stable. NaN counts as the largest value.
 
     >>> import weft as wf
     >>> wf.sort(wf.tensor([3, 1, 2])).indices
@@ -226,27 +228,56 @@ def argsort(
     descending: builtins.bool = False,
     stable: builtins.bool = False,
 ) -> Tensor:
-    """The places of the elements along ``dim`` in order; always stable, NaN largest; int64, shape as ``input``."""
+    """The int64 indices that sort ``input`` along ``dim``; always stable, NaN is largest; shape as ``input``."""
 def contiguous(input: Tensor) -> Tensor:
     """The tensor itself where its elements lie in row-major order, else a copy that does."""
 def clone(input: Tensor) -> Tensor:
     """A copy that shares no memory; gradients flow through it."""
 def reshape(input: Tensor, *shape: builtins.int) -> Tensor:
-    """The same elements under another shape (one size may be -1); a view where strides allow, else a copy."""
+    """The same elements under another shape: a view where strides allow, else a copy.
+
+    One size may be -1; it follows from the others. ``ShapeError`` where the number of elements differs.
+
+    >>> import weft as wf
+    >>> wf.reshape(wf.arange(6), (2, -1))
+    tensor([[0, 1, 2],
+            [3, 4, 5]])
+    """
 def permute(input: Tensor, *dims: builtins.int) -> Tensor:
-    """A view with the dimensions in another order."""
+    """A view with the dimensions in the order ``dims``.
+
+    >>> import weft as wf
+    >>> wf.permute(wf.ones(2, 3, 4), (2, 0, 1)).shape
+    (4, 2, 3)
+    """
 def transpose(input: Tensor, dim0: builtins.int, dim1: builtins.int) -> Tensor:
-    """A view with two dimensions exchanged."""
+    """A view with dimensions ``dim0`` and ``dim1`` exchanged.
+
+    >>> import weft as wf
+    >>> wf.transpose(wf.ones(2, 3), 0, 1).shape
+    (3, 2)
+    """
 def t(input: Tensor) -> Tensor:
     """The transpose of a matrix; a vector or 0-d tensor as it is."""
 def broadcast_to(input: Tensor, shape: Sequence[builtins.int]) -> Tensor:
-    """``expand`` to a shape."""
+    """A view expanded to ``shape``; see ``Tensor.expand``."""
 def squeeze(input: Tensor, dim: builtins.int | Sequence[builtins.int] | None = None) -> Tensor:
-    """A view without the size-1 dimensions (all, or those of ``dim`` that have size 1)."""
+    """A view without the dimensions of size 1: all of them, or those of ``dim``; other dimensions of ``dim`` stay.
+
+    >>> import weft as wf
+    >>> x = wf.ones(1, 2, 1)
+    >>> wf.squeeze(x).shape, wf.squeeze(x, 0).shape, wf.squeeze(x, 1).shape
+    ((2,), (2, 1), (1, 2, 1))
+    """
 def unsqueeze(input: Tensor, dim: builtins.int) -> Tensor:
-    """A view with a dimension of size 1 inserted."""
+    """A view with a new dimension of size 1 at ``dim``.
+
+    >>> import weft as wf
+    >>> wf.unsqueeze(wf.ones(3), 0).shape, wf.unsqueeze(wf.ones(3), -1).shape
+    ((1, 3), (3, 1))
+    """
 def flatten(input: Tensor, start_dim: builtins.int = 0, end_dim: builtins.int = -1) -> Tensor:
-    """Dimensions ``start_dim`` to ``end_dim`` merged into one."""
+    """``input`` with dimensions ``start_dim`` to ``end_dim`` merged into one; a view where strides allow."""
 def narrow(input: Tensor, dim: builtins.int, start: builtins.int, length: builtins.int) -> Tensor:
     """A view of ``length`` elements from ``start`` along a dimension."""
 def gather(input: Tensor, dim: builtins.int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -262,7 +293,13 @@ def cat(tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | None 
     tensor([1, 2, 3])
     """
 def stack(tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
-    """Tensors of equal shapes concatenated along a new dimension."""
+    """Tensors of equal shapes concatenated along a new dimension ``dim``.
+
+    >>> import weft as wf
+    >>> wf.stack([wf.tensor([1, 2]), wf.tensor([3, 4])])
+    tensor([[1, 2],
+            [3, 4]])
+    """
 def where(
     condition: Tensor,
     input: Tensor | builtins.float | None = None,
@@ -286,7 +323,7 @@ def masked_fill(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``value``, a number or a 0-d tensor, where the bool ``mask`` holds, else ``input``, whose type it has."""
+    """``input`` with ``value``, a number or a 0-d tensor, where the bool ``mask`` is true; dtype as ``input``."""
 def clamp(
     input: Tensor,
     min: Tensor | builtins.float | None = None,
@@ -294,7 +331,14 @@ def clamp(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Each element brought into [min, max], numbers or tensors; ``None`` is no limit, and ``max`` wins over ``min``."""
+    """Each element limited to [``min``, ``max``], numbers or tensors; ``None`` is no limit.
+
+    Where ``min`` is above ``max`` the result is ``max``.
+
+    >>> import weft as wf
+    >>> wf.clamp(wf.tensor([-2.0, 0.5, 9.0]), min=0, max=1)
+    tensor([0.0000, 0.5000, 1.0000])
+    """
 def clamp_min(input: Tensor, min: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
     """The larger of each element and ``min``, a number or a tensor."""
 def clamp_max(input: Tensor, max: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
@@ -424,7 +468,7 @@ def baddbmm(
 ) -> Tensor:
     """Return ``beta * input + alpha * bmm(batch1, batch2)``, the input broadcast to the product's shape."""
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: builtins.int = 1, eps: builtins.float = 1e-08) -> Tensor:
-    """Return the cosine of the angle between vectors along a dimension; norms count at least ``eps``.
+    """Return the cosine of the angle between vectors along ``dim``; norms below ``eps`` count as ``eps``.
 
     Inputs broadcast; the result lacks the dimension ``dim``.
     """
@@ -443,7 +487,12 @@ def add(
     alpha: builtins.float = 1,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``input + alpha * other``, broadcast; of bool tensors the logical or."""
+    """``input + alpha * other``, broadcast and with promoted types; for bool tensors the logical or.
+
+    >>> import weft as wf
+    >>> wf.add(wf.tensor([1.0, 2.0]), wf.tensor([10.0, 20.0]), alpha=2)
+    tensor([21., 42.])
+    """
 def sub(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
@@ -465,7 +514,7 @@ def fmod(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The remainder of the division that rounds to 0; integers by 0 give 0."""
+    """The remainder with the sign of ``input``, as C's ``fmod``; integers by 0 give 0."""
 def remainder(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
@@ -487,14 +536,20 @@ def div(
     rounding_mode: str | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
+    """The quotient ``input / other``, broadcast; integers are divided as float32.
+
+    ``rounding_mode`` rounds the quotient towards 0 (``"trunc"``) or down (``"floor"``).
+    """
 def pow(
     input: Tensor | builtins.float,
     exponent: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``input`` to the power of ``exponent``, broadcast; integers wrap, and raise for a negative number as exponent."""
+    """``input`` to the power of ``exponent``, broadcast; integers wrap around.
+
+    Raises ``ArgumentError`` for integers and a negative number as exponent.
+    """
 def float_power(
     input: Tensor | builtins.float,
     exponent: Tensor | builtins.float,
@@ -524,14 +579,14 @@ def fmax(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The larger of two elements; the other where one is NaN."""
+    """The larger of two elements; where one of them is NaN, the other one."""
 def fmin(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The smaller of two elements; the other where one is NaN."""
+    """The smaller of two elements; where one of them is NaN, the other one."""
 def neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The negative of each element."""
 def positive(input: Tensor) -> Tensor:
@@ -612,42 +667,42 @@ def bitwise_and(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The bitwise and; the logical one for bool."""
+    """The bitwise and of integers; for bool the logical and."""
 def logical_and(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The logical and of whether elements are nonzero."""
+    """The logical and of two elements, where nonzero counts as true."""
 def bitwise_or(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The bitwise or; the logical one for bool."""
+    """The bitwise or of integers; for bool the logical or."""
 def logical_or(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The logical or of whether elements are nonzero."""
+    """The logical or of two elements, where nonzero counts as true."""
 def bitwise_xor(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The bitwise exclusive or; the logical one for bool."""
+    """The bitwise exclusive or of integers; for bool the logical exclusive or."""
 def logical_xor(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The logical exclusive or of whether elements are nonzero."""
+    """The logical exclusive or of two elements, where nonzero counts as true."""
 def bitwise_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The bitwise not of each element; the logical not for bool."""
 def logical_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -658,14 +713,14 @@ def bitwise_left_shift(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Each element shifted left; 0 for distances of the type's width and more."""
+    """``input`` shifted left by ``other`` bits; 0 where ``other`` is the width of the type or more."""
 def bitwise_right_shift(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Each element shifted right, the sign kept; 0 or -1 for distances of the type's width and more."""
+    """``input`` shifted right by ``other`` bits, sign kept; 0 or -1 where ``other`` is the type's width or more."""
 def isnan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Whether each element is NaN."""
 def isinf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -697,18 +752,18 @@ def cos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 def tan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The tangent of each element, in radians."""
 def asin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The inverse sine, in [-pi / 2, pi / 2]; NaN beyond 1."""
+    """The inverse sine of each element, in [-pi / 2, pi / 2]; NaN outside of [-1, 1]."""
 def acos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The inverse cosine, in [0, pi]; NaN beyond 1."""
+    """The inverse cosine of each element, in [0, pi]; NaN outside of [-1, 1]."""
 def atan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The inverse tangent, in [-pi / 2, pi / 2]."""
+    """The inverse tangent of each element, in [-pi / 2, pi / 2]."""
 def atan2(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The angle of the point (other, input) of the plane, in [-pi, pi]."""
+    """The angle of the point x = ``other``, y = ``input``, in [-pi, pi] radians."""
 def sinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The hyperbolic sine of each element."""
 def cosh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -720,7 +775,7 @@ def asinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 def acosh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The inverse hyperbolic cosine of each element; NaN below 1."""
 def atanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The inverse hyperbolic tangent of each element; NaN beyond 1."""
+    """The inverse hyperbolic tangent of each element; NaN outside of [-1, 1]."""
 def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """sin(pi x) / (pi x) of each element, 1 at 0."""
 def erf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -733,42 +788,42 @@ def hypot(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """sqrt(x * x + y * y), without overflow of the squares."""
+    """sqrt(input ** 2 + other ** 2), without overflow of the squares."""
 def copysign(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The magnitude of the first with the sign of the second."""
+    """The magnitude of ``input`` with the sign of ``other``."""
 def logaddexp(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """log(exp(x) + exp(y)), without overflow of the exponentials."""
+    """log(exp(input) + exp(other)), without overflow of the exponentials."""
 def logaddexp2(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """log2(2 ** x + 2 ** y), without overflow of the powers."""
+    """log2(2 ** input + 2 ** other), without overflow of the powers."""
 def xlogy(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """x * log(y), 0 where x is 0; NaN where y is."""
+    """input * log(other); 0 where ``input`` is 0, NaN where ``other`` is NaN."""
 def heaviside(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """0 below 0, 1 above, and at 0 the second operand."""
+    """0 where ``input`` is below 0, 1 where it is above 0, and ``other`` where it is 0."""
 def logit(input: Tensor, eps: builtins.float | None = None, *, out: Tensor | None = None) -> Tensor:
     """log(x / (1 - x)) of each element, after it is clamped to [eps, 1 - eps] where ``eps`` is given."""
 def ldexp(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
@@ -792,7 +847,7 @@ def tril(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None
 def triu(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
     """The upper triangle of each matrix from a diagonal on, zeros below."""
 def tile(input: Tensor, *dims: builtins.int) -> Tensor:
-    """The whole tensor repeated along its last dimensions, by NumPy's rule."""
+    """The whole tensor repeated ``dims`` times along its last dimensions, as ``numpy.tile``."""
 def repeat_interleave(
     input: Tensor,
     repeats: builtins.int | Tensor,
@@ -816,24 +871,24 @@ def vstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
 def absolute(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Alias of ``abs``. The absolute value of each element."""
 def arccos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Alias of ``acos``. The inverse cosine, in [0, pi]; NaN beyond 1."""
+    """Alias of ``acos``. The inverse cosine of each element, in [0, pi]; NaN outside of [-1, 1]."""
 def arccosh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Alias of ``acosh``. The inverse hyperbolic cosine of each element; NaN below 1."""
 def arcsin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Alias of ``asin``. The inverse sine, in [-pi / 2, pi / 2]; NaN beyond 1."""
+    """Alias of ``asin``. The inverse sine of each element, in [-pi / 2, pi / 2]; NaN outside of [-1, 1]."""
 def arcsinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Alias of ``asinh``. The inverse hyperbolic sine of each element."""
 def arctan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Alias of ``atan``. The inverse tangent, in [-pi / 2, pi / 2]."""
+    """Alias of ``atan``. The inverse tangent of each element, in [-pi / 2, pi / 2]."""
 def arctan2(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Alias of ``atan2``. The angle of the point (other, input) of the plane, in [-pi, pi]."""
+    """Alias of ``atan2``. The angle of the point x = ``other``, y = ``input``, in [-pi, pi] radians."""
 def arctanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Alias of ``atanh``. The inverse hyperbolic tangent of each element; NaN beyond 1."""
+    """Alias of ``atanh``. The inverse hyperbolic tangent of each element; NaN outside of [-1, 1]."""
 def concat(tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
     """Alias of ``cat``. Tensors concatenated along ``dim``; their other sizes are equal, and their types are promoted.
 
@@ -855,7 +910,10 @@ def divide(
     rounding_mode: str | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Alias of ``div``. The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
+    """Alias of ``div``. The quotient ``input / other``, broadcast; integers are divided as float32.
+
+    ``rounding_mode`` rounds the quotient towards 0 (``"trunc"``) or down (``"floor"``).
+    """
 def fix(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Alias of ``trunc``. The nearest whole number towards 0 of each element."""
 def ger(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -921,7 +979,10 @@ def true_divide(
     rounding_mode: str | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Alias of ``div``. The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
+    """Alias of ``div``. The quotient ``input / other``, broadcast; integers are divided as float32.
+
+    ``rounding_mode`` rounds the quotient towards 0 (``"trunc"``) or down (``"floor"``).
+    """
 def vdot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Alias of ``dot``. Return the inner product of two vectors of one size, a 0-d tensor."""
 def softmax(
@@ -931,7 +992,14 @@ def softmax(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
+    """``exp(x) / sum(exp(x))`` along ``dim``, computed without overflow; shape as ``input``.
+
+    ``dtype`` is the type that the input is converted to first. ``DTypeError`` for integers without it.
+
+    >>> import weft as wf
+    >>> wf.softmax(wf.tensor([0.0, 0.0]), dim=0)
+    tensor([0.5000, 0.5000])
+    """
 def log_softmax(
     input: Tensor,
     dim: builtins.int,
@@ -939,7 +1007,7 @@ def log_softmax(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
+    """``x - log(sum(exp(x)))`` along ``dim``, computed without overflow; arguments as for ``softmax``."""
 def pixel_shuffle(input: Tensor, upscale_factor: builtins.int) -> Tensor:
     """Rearrange channels into space: (*, C * r * r, H, W) to (*, C, H * r, W * r) (Shi et al. 2016).
 
@@ -1005,7 +1073,10 @@ def conv_transpose1d(
     groups: builtins.int = 1,
     dilation: Pair = 1,
 ) -> Tensor:
-    """The adjoint of ``conv1d``, as ``torch.nn.functional.conv_transpose1d``; ``weight`` (C, O / groups, K)."""
+    """Transposed 1-d convolution, the adjoint of ``conv1d``, as ``torch.nn.functional.conv_transpose1d``.
+
+    ``input`` (N, C, *size) or (C, *size), ``weight`` (C, O / groups, K), ``bias`` (O); gives (N, O, *size').
+    """
 def conv_transpose2d(
     input: Tensor,
     weight: Tensor,
@@ -1016,7 +1087,10 @@ def conv_transpose2d(
     groups: builtins.int = 1,
     dilation: Pair = 1,
 ) -> Tensor:
-    """The adjoint of ``conv2d``, as ``torch.nn.functional.conv_transpose2d``; ``weight`` (C, O / groups, KH, KW)."""
+    """Transposed 2-d convolution, the adjoint of ``conv2d``, as ``torch.nn.functional.conv_transpose2d``.
+
+    ``input`` (N, C, *size) or (C, *size), ``weight`` (C, O / groups, KH, KW), ``bias`` (O); gives (N, O, *size').
+    """
 def conv_transpose3d(
     input: Tensor,
     weight: Tensor,
@@ -1027,7 +1101,10 @@ def conv_transpose3d(
     groups: builtins.int = 1,
     dilation: Pair = 1,
 ) -> Tensor:
-    """The adjoint of ``conv3d``, as ``torch.nn.functional.conv_transpose3d``; ``weight`` (C, O / groups, *kernel)."""
+    """Transposed 3-d convolution, the adjoint of ``conv3d``, as ``torch.nn.functional.conv_transpose3d``.
+
+    ``input`` (N, C, *size) or (C, *size), ``weight`` (C, O / groups, *kernel), ``bias`` (O); gives (N, O, *size').
+    """
 def nonzero(input: Tensor, *, as_tuple: builtins.bool = False, out: Any = None) -> Any:
     """The int64 coordinates of the elements that are not 0, in row-major order: (n, dimensions).
 
@@ -1046,7 +1123,10 @@ def index_put(
     values: Tensor,
     accumulate: builtins.bool = False,
 ) -> Tensor:
-    """``input`` with ``values`` written (the last of equal places stays) or added at ``input[indices]``."""
+    """``input`` with ``values`` written at ``input[indices]``, or added with ``accumulate``.
+
+    Without ``accumulate``, the last value for an index that occurs several times is kept.
+    """
 def index_select(input: Tensor, dim: builtins.int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The slices of ``input`` along ``dim`` that the 1-d integer ``index`` names, in its order; a new tensor.
 
@@ -1077,7 +1157,7 @@ def index_copy(
 ) -> Tensor:
     """``input`` with the rows along ``dim`` that ``index`` names replaced by those of ``source``.
 
-    Of several rows for the same place the last stays.
+    Where ``index`` names a row several times, the last one is kept.
     """
 def index_reduce(
     input: Tensor,
@@ -1089,7 +1169,7 @@ def index_reduce(
     include_self: builtins.bool = True,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``input`` with the rows of ``source`` along ``dim`` folded into the rows that ``index`` names.
+    """``input`` with the rows of ``source`` along ``dim`` reduced into the rows that ``index`` names.
 
     ``reduce`` is ``"prod"``, ``"mean"``, ``"amax"`` or ``"amin"``. Without ``include_self`` the old values of these
     rows do not count.
@@ -1129,7 +1209,7 @@ def scatter_reduce(
     include_self: builtins.bool = True,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``input`` with ``src`` folded into it at the places that ``index`` names along ``dim``.
+    """``input`` with ``src`` reduced into it at the indices ``index`` along ``dim``.
 
     ``reduce`` is ``"sum"``, ``"prod"``, ``"mean"``, ``"amax"`` or ``"amin"``; a mean of integers rounds down. Without
     ``include_self`` the old values at these places do not count.
@@ -1144,7 +1224,7 @@ def searchsorted(
     sorter: Tensor | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The insertion point of each value in the sorted last dimension: before equal elements, or with ``right`` behind.
+    """The insertion index of each value in the sorted last dimension: before equal elements, or after with ``right``.
 
     ``sorted_sequence`` is 1-d, or has the values' leading dimensions. The result has the values' shape and is int64, or
     int32 with ``out_int32``. ``sorter``, of the sequence's shape, gives the order of a sequence that is not sorted.
@@ -1183,7 +1263,7 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
     tensor([2, 3])
     """
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """``input`` with the n-th true element of ``mask``, broadcast to it, replaced by the n-th element of ``source``."""
+    """A copy of ``input`` where the n-th element with a true ``mask`` is replaced by the n-th of ``source``."""
 def sum(
     input: Tensor,
     dim: Dims = None,
@@ -1192,7 +1272,13 @@ def sum(
     dtype: DType | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The sum over dimensions (all where ``dim`` is None); integers and bool sum to int64."""
+    """The sum over dimensions (all where ``dim`` is None); integers and bool sum to int64.
+
+    >>> import weft as wf
+    >>> x = wf.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> wf.sum(x), wf.sum(x, dim=1, keepdim=True).shape
+    (tensor(10.), (2, 1))
+    """
 def mean(
     input: Tensor,
     dim: Dims = None,
@@ -1201,7 +1287,12 @@ def mean(
     dtype: DType | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The mean over dimensions (all where ``dim`` is None) of a floating point tensor."""
+    """The mean over dimensions (all where ``dim`` is None) of a floating point tensor; ``DTypeError`` for integers.
+
+    >>> import weft as wf
+    >>> wf.mean(wf.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=0)
+    tensor([2., 3.])
+    """
 def amax(
     input: Tensor,
     dim: Dims = None,
@@ -1241,7 +1332,12 @@ def argmax(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The int64 index of the first largest element along ``dim``, or in the flattened tensor where it is None."""
+    """The int64 index of the largest element along ``dim``, or in the flattened tensor; of equal elements, the first.
+
+    >>> import weft as wf
+    >>> wf.argmax(wf.tensor([[1, 5, 5], [7, 2, 0]]), dim=1)
+    tensor([1, 0])
+    """
 def argmin(
     input: Tensor,
     dim: builtins.int | None = None,
@@ -1249,7 +1345,7 @@ def argmin(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The int64 index of the first smallest element along ``dim``, or in the flattened tensor where it is None."""
+    """The int64 index of the smallest element along ``dim``, or in the flattened tensor; the first of equal ones."""
 def movedim(
     input: Tensor,
     source: builtins.int | Sequence[builtins.int],
@@ -1299,20 +1395,25 @@ def split(
     split_size_or_sections: builtins.int | Sequence[builtins.int],
     dim: builtins.int = 0,
 ) -> Any:
-    """Views of pieces along a dimension: of a common size (the last may be smaller), or of the given sizes."""
+    """A tuple of views of pieces along ``dim``: of one size (the last may be smaller), or of the sizes in a list.
+
+    >>> import weft as wf
+    >>> wf.split(wf.arange(5), 2)
+    (tensor([0, 1]), tensor([2, 3]), tensor([4]))
+    """
 def chunk(input: Tensor, chunks: builtins.int, dim: builtins.int = 0) -> Any:
-    """Views of at most ``chunks`` pieces of equal size along a dimension; the last piece may be smaller."""
+    """A tuple of views of at most ``chunks`` pieces of equal size along ``dim``; the last piece may be smaller."""
 def tensor_split(
     input: Tensor,
     indices_or_sections: builtins.int | Sequence[builtins.int] | Tensor,
     dim: builtins.int = 0,
 ) -> Any:
-    """Views of pieces along a dimension: a number of pieces whose sizes differ by at most 1, or pieces cut at indices.
+    """A tuple of views of pieces along ``dim``: so many pieces of nearly equal size, or pieces cut at indices.
 
     The number or the indices may be in an integer tensor, 0-d or 1-d, which is read from its device.
     """
 def unbind(input: Tensor, dim: builtins.int = 0) -> Any:
-    """Views of all slices along a dimension, without that dimension."""
+    """A tuple of views of all slices along ``dim``, without that dimension."""
 def broadcast_tensors(*tensors: Tensor) -> Any:
     """The tensors expanded to their common shape."""
 def meshgrid(*tensors: Tensor, indexing: str = 'ij') -> Any:
@@ -1355,11 +1456,11 @@ def diagflat(input: Tensor, offset: builtins.int = 0) -> Tensor:
 def vander(x: Tensor, N: builtins.int | None = None, increasing: builtins.bool = False) -> Tensor:
     """The powers of a vector's elements as the columns of a matrix (n, N), highest first unless ``increasing``."""
 def hsplit(input: Tensor, split_size_or_sections: builtins.int | Sequence[builtins.int]) -> Any:
-    """Views of pieces along dimension 1 (0 of a vector): a number of equal pieces, or pieces cut at indices."""
+    """A tuple of views along dimension 1 (of a vector 0): a number of equal pieces, or pieces cut at indices."""
 def vsplit(input: Tensor, split_size_or_sections: builtins.int | Sequence[builtins.int]) -> Any:
-    """Views of pieces along dimension 0, of two or more dimensions: a number of equal pieces, or cut at indices."""
+    """A tuple of views along dimension 0: a number of equal pieces, or pieces cut at indices; 2 dimensions or more."""
 def dsplit(input: Tensor, split_size_or_sections: builtins.int | Sequence[builtins.int]) -> Any:
-    """Views of pieces along dimension 2, of three or more dimensions: a number of equal pieces, or cut at indices."""
+    """A tuple of views along dimension 2: a number of equal pieces, or pieces cut at indices; 3 dimensions or more."""
 def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements of the flattened ``input`` at ``index``, in the shape of ``index``."""
 def take_along_dim(
@@ -1584,7 +1685,7 @@ def cross(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The cross product of vectors of 3 along ``dim``, or along the first dimension of size 3."""
+    """The cross product of vectors of 3 elements along ``dim``, by default the first dimension of size 3."""
 def kron(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The Kronecker product: each element of ``input`` times all of ``other``, as blocks."""
 def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -1619,7 +1720,7 @@ def renorm(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Each slice along ``dim`` scaled down to the p-norm ``maxnorm`` where it is larger."""
+    """Each slice along ``dim`` scaled down to the p-norm ``maxnorm`` where its p-norm is larger."""
 def layer_norm(
     input: Tensor,
     normalized_shape: builtins.int | Sequence[builtins.int],
@@ -1682,7 +1783,7 @@ def hardshrink(input: Tensor, lambd: builtins.float = 0.5, *, out: Tensor | None
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """Each element, or ``weight * x`` where it is negative; ``weight`` is (1), or (C) for the channels (dim 1)."""
 def erfinv(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The inverse of the error function: inf at 1, NaN beyond 1."""
+    """The inverse error function of each element; NaN outside of [-1, 1]."""
 def lgamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The logarithm of |gamma(x)|; inf at 0, -1, -2, …"""
 def digamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -1772,7 +1873,7 @@ def max(
     *,
     out: Any = None,
 ) -> Any:
-    """The largest element of all; along ``dim`` as ``(values, indices)``; or the larger of two tensors; NaN wins.
+    """The largest element of all; along ``dim`` as ``(values, indices)``; or the larger of two tensors; NaN propagates.
 
     >>> import weft as wf
     >>> wf.max(wf.tensor([[1, 5], [7, 2]]), 1).indices
@@ -1785,7 +1886,7 @@ def min(
     *,
     out: Any = None,
 ) -> Any:
-    """The smallest element of all; along ``dim`` as ``(values, indices)``; or the smaller of two tensors; NaN wins."""
+    """The smallest element; along ``dim`` as ``(values, indices)``; or the smaller of two tensors; NaN propagates."""
 def aminmax(
     input: Tensor,
     *,
@@ -1793,7 +1894,7 @@ def aminmax(
     keepdim: builtins.bool = False,
     out: Any = None,
 ) -> tuple[Tensor, Tensor]:
-    """``(min, max)`` of all elements, or along ``dim``; NaN wins."""
+    """The smallest and the largest element, of all or along ``dim``: ``(min, max)``; NaN is propagated."""
 def topk(
     input: Tensor,
     k: builtins.int,
@@ -1803,7 +1904,7 @@ def topk(
     *,
     out: Any = None,
 ) -> tuple[Tensor, Tensor]:
-    """The ``k`` largest (or smallest) elements along ``dim`` in order, and their places: ``(values, indices)``.
+    """The ``k`` largest (or smallest) elements along ``dim`` in order, and their indices: ``(values, indices)``.
 
     >>> import weft as wf
     >>> wf.topk(wf.tensor([3.0, 1.0, 2.0]), 2).values
@@ -1817,7 +1918,7 @@ def kthvalue(
     *,
     out: Any = None,
 ) -> tuple[Tensor, Tensor]:
-    """The ``k``-th smallest element along ``dim``, from 1, and its place: ``(values, indices)``; NaN is largest."""
+    """The ``k``-th smallest element along ``dim``, from 1, and its index: ``(values, indices)``; NaN is largest."""
 def median(
     input: Tensor,
     dim: builtins.int | None = None,

@@ -59,7 +59,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
     tensor([[0.6000, 0.8000]])
     """
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-08) -> Tensor:
-    """Return the cosine of the angle between vectors along a dimension; norms count at least ``eps``.
+    """Return the cosine of the angle between vectors along ``dim``; norms below ``eps`` count as ``eps``.
 
     Inputs broadcast; the result lacks the dimension ``dim``.
     """
@@ -74,9 +74,16 @@ def pairwise_distance(
 def tanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The hyperbolic tangent of each element."""
 def softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Tensor | None = None) -> Tensor:
-    """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
+    """``exp(x) / sum(exp(x))`` along ``dim``, computed without overflow; shape as ``input``.
+
+    ``dtype`` is the type that the input is converted to first. ``DTypeError`` for integers without it.
+
+    >>> import weft as wf
+    >>> wf.softmax(wf.tensor([0.0, 0.0]), dim=0)
+    tensor([0.5000, 0.5000])
+    """
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Tensor | None = None) -> Tensor:
-    """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
+    """``x - log(sum(exp(x)))`` along ``dim``, computed without overflow; arguments as for ``softmax``."""
 def softmin(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """``exp(-x) / sum(exp(-x))`` along a dimension; shape as ``input``."""
 def max_pool1d(
@@ -297,7 +304,10 @@ def conv_transpose1d(
     groups: int = 1,
     dilation: Pair = 1,
 ) -> Tensor:
-    """The adjoint of ``conv1d``, as ``torch.nn.functional.conv_transpose1d``; ``weight`` (C, O / groups, K)."""
+    """Transposed 1-d convolution, the adjoint of ``conv1d``, as ``torch.nn.functional.conv_transpose1d``.
+
+    ``input`` (N, C, *size) or (C, *size), ``weight`` (C, O / groups, K), ``bias`` (O); gives (N, O, *size').
+    """
 def conv_transpose2d(
     input: Tensor,
     weight: Tensor,
@@ -308,7 +318,10 @@ def conv_transpose2d(
     groups: int = 1,
     dilation: Pair = 1,
 ) -> Tensor:
-    """The adjoint of ``conv2d``, as ``torch.nn.functional.conv_transpose2d``; ``weight`` (C, O / groups, KH, KW)."""
+    """Transposed 2-d convolution, the adjoint of ``conv2d``, as ``torch.nn.functional.conv_transpose2d``.
+
+    ``input`` (N, C, *size) or (C, *size), ``weight`` (C, O / groups, KH, KW), ``bias`` (O); gives (N, O, *size').
+    """
 def conv_transpose3d(
     input: Tensor,
     weight: Tensor,
@@ -319,7 +332,10 @@ def conv_transpose3d(
     groups: int = 1,
     dilation: Pair = 1,
 ) -> Tensor:
-    """The adjoint of ``conv3d``, as ``torch.nn.functional.conv_transpose3d``; ``weight`` (C, O / groups, *kernel)."""
+    """Transposed 3-d convolution, the adjoint of ``conv3d``, as ``torch.nn.functional.conv_transpose3d``.
+
+    ``input`` (N, C, *size) or (C, *size), ``weight`` (C, O / groups, *kernel), ``bias`` (O); gives (N, O, *size').
+    """
 def grid_sample(
     input: Tensor,
     grid: Tensor,
@@ -717,9 +733,9 @@ def hardtanh(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Each element brought into [min_val, max_val]; no gradient at the limits."""
+    """Each element limited to [``min_val``, ``max_val``]; the gradient at the limits is 0."""
 def relu6(input: Tensor, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
-    """Each element brought into [0, 6]."""
+    """Each element limited to [0, 6]."""
 def threshold(
     input: Tensor,
     threshold: float,
@@ -734,7 +750,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 def hardshrink(input: Tensor, lambd: float = 0.5, *, out: Tensor | None = None) -> Tensor:
     """Each element, or 0 where it is in [-lambd, lambd]."""
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """Each element brought closer to 0 by ``lambd``, 0 within [-lambd, lambd]."""
+    """``x - lambd`` where x is above ``lambd``, ``x + lambd`` where it is below ``-lambd``, else 0."""
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """``a * sigmoid(b)`` of the two halves of ``input`` along ``dim`` (Dauphin and others 2016)."""
 def prelu(input: Tensor, weight: Tensor) -> Tensor:

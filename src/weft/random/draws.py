@@ -96,7 +96,15 @@ def rand(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Draw uniform numbers in [0, 1), float32 by default, from ``generator`` or the device's default."""
+    """Draw uniform numbers in [0, 1): ``rand(2, 3)`` or ``rand((2, 3))``; float32 by default.
+
+    The numbers come from ``generator``, by default the device's generator, which ``manual_seed`` seeds.
+
+    >>> import weft as wf
+    >>> x = wf.rand(2, 3)
+    >>> x.shape, bool(((x >= 0) & (x < 1)).all())
+    ((2, 3), True)
+    """
     shape, options = sizes("rand", size), (generator, out, dtype, device, requires_grad)
     return _draw("random_uniform", "rand", shape, (0.0, 1.0), dtypes.default_float(), *options)
 
@@ -110,7 +118,12 @@ def randn(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Draw normal numbers of mean 0 and deviation 1, float32 by default, from ``generator`` or the device's default."""
+    """Draw normal numbers of mean 0 and standard deviation 1; arguments as for ``rand``.
+
+    >>> import weft as wf
+    >>> wf.randn(2, 3).shape
+    (2, 3)
+    """
     shape, options = sizes("randn", size), (generator, out, dtype, device, requires_grad)
     return _draw("random_normal", "randn", shape, (0.0, 1.0), dtypes.default_float(), *options)
 
@@ -148,7 +161,12 @@ def randint(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Draw uniform integers in [low, high), int64 by default; ``low`` is 0 in ``randint(10, (2, 3))``."""
+    """Draw uniform integers in [``low``, ``high``), int64 by default; ``low`` is 0 in ``randint(10, (2, 3))``.
+
+    >>> import weft as wf
+    >>> wf.randint(5, 6, (3,))
+    tensor([5, 5, 5])
+    """
     if isinstance(high, Sequence):
         low, size, high = 0, high, low
     elif high is None:

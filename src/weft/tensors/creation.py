@@ -128,7 +128,13 @@ def zeros(
     device: str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Return a tensor of zeros: ``zeros(2, 3)`` or ``zeros((2, 3))``; float32 by default."""
+    """Return a tensor of zeros: ``zeros(2, 3)`` or ``zeros((2, 3))``; float32 by default.
+
+    >>> import weft as wf
+    >>> wf.zeros(2, 3)
+    tensor([[0., 0., 0.],
+            [0., 0., 0.]])
+    """
     return _filled("zeros", 0, size, out, dtype, device, requires_grad)
 
 
@@ -269,7 +275,18 @@ def eye(
 
 @factory
 def from_numpy(array: Any) -> Tensor:
-    """Return a ``cpu`` tensor on the memory of a writable NumPy array, whose strides are kept if not negative."""
+    """Return a ``cpu`` tensor that shares the memory of a writable NumPy array.
+
+    Raises ``ArgumentError`` for negative strides; ``weft.tensor`` copies such arrays.
+
+    >>> import weft as wf
+    >>> import numpy
+    >>> array = numpy.zeros(2, numpy.float32)
+    >>> wf.from_numpy(array).fill_(3)
+    tensor([3., 3.])
+    >>> array.tolist()
+    [3.0, 3.0]
+    """
     if not isinstance(array, numpy.ndarray):
         raise ArgumentTypeError(mistake("from_numpy", "array", type(array).__name__, "a numpy.ndarray"))
     return on_memory(array, "from_numpy", "array")

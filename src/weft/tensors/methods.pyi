@@ -8,38 +8,74 @@ from weft.tensors.tensor import Tensor
 
 class TensorMethods:
     def sort(self, dim: int = -1, descending: bool = False, stable: bool = False) -> tuple[Tensor, Tensor]:
-        """The elements along ``dim`` in order, and the places they had: ``(values, indices)``; always stable, NaN largest.
+        """The elements sorted along ``dim``, and their indices in ``input``: ``(values, indices)``.
+
+        The sort is always stable. NaN counts as the largest value.
 
         >>> import weft as wf
         >>> wf.sort(wf.tensor([3, 1, 2])).indices
         tensor([1, 2, 0])
         """
     def argsort(self, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
-        """The places of the elements along ``dim`` in order; always stable, NaN largest; int64, shape as ``input``."""
+        """The int64 indices that sort ``input`` along ``dim``; always stable, NaN is largest; shape as ``input``."""
     def contiguous(self) -> Tensor:
         """The tensor itself where its elements lie in row-major order, else a copy that does."""
     def clone(self) -> Tensor:
         """A copy that shares no memory; gradients flow through it."""
     def reshape(self, *shape: int) -> Tensor:
-        """The same elements under another shape (one size may be -1); a view where strides allow, else a copy."""
+        """The same elements under another shape: a view where strides allow, else a copy.
+
+        One size may be -1; it follows from the others. ``ShapeError`` where the number of elements differs.
+
+        >>> import weft as wf
+        >>> wf.reshape(wf.arange(6), (2, -1))
+        tensor([[0, 1, 2],
+                [3, 4, 5]])
+        """
     def view(self, *shape: int) -> Tensor:
         """The same elements under another shape, never a copy; ``ShapeError`` where strides cannot express it."""
     def permute(self, *dims: int) -> Tensor:
-        """A view with the dimensions in another order."""
+        """A view with the dimensions in the order ``dims``.
+
+        >>> import weft as wf
+        >>> wf.permute(wf.ones(2, 3, 4), (2, 0, 1)).shape
+        (4, 2, 3)
+        """
     def transpose(self, dim0: int, dim1: int) -> Tensor:
-        """A view with two dimensions exchanged."""
+        """A view with dimensions ``dim0`` and ``dim1`` exchanged.
+
+        >>> import weft as wf
+        >>> wf.transpose(wf.ones(2, 3), 0, 1).shape
+        (3, 2)
+        """
     def t(self) -> Tensor:
         """The transpose of a matrix; a vector or 0-d tensor as it is."""
     def expand(self, *sizes: int) -> Tensor:
-        """A view with size-1 dimensions repeated; -1 keeps a size; new dimensions come in front."""
+        """A view with dimensions of size 1 repeated to ``sizes``; -1 keeps a size, new dimensions come in front.
+
+        >>> import weft as wf
+        >>> wf.ones(3, 1).expand(2, -1, 4).shape
+        (2, 3, 4)
+        """
     def broadcast_to(self, shape: Sequence[int]) -> Tensor:
-        """``expand`` to a shape."""
+        """A view expanded to ``shape``; see ``Tensor.expand``."""
     def squeeze(self, dim: int | Sequence[int] | None = None) -> Tensor:
-        """A view without the size-1 dimensions (all, or those of ``dim`` that have size 1)."""
+        """A view without the dimensions of size 1: all of them, or those of ``dim``; other dimensions of ``dim`` stay.
+
+        >>> import weft as wf
+        >>> x = wf.ones(1, 2, 1)
+        >>> wf.squeeze(x).shape, wf.squeeze(x, 0).shape, wf.squeeze(x, 1).shape
+        ((2,), (2, 1), (1, 2, 1))
+        """
     def unsqueeze(self, dim: int) -> Tensor:
-        """A view with a dimension of size 1 inserted."""
+        """A view with a new dimension of size 1 at ``dim``.
+
+        >>> import weft as wf
+        >>> wf.unsqueeze(wf.ones(3), 0).shape, wf.unsqueeze(wf.ones(3), -1).shape
+        ((1, 3), (3, 1))
+        """
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-        """Dimensions ``start_dim`` to ``end_dim`` merged into one."""
+        """``input`` with dimensions ``start_dim`` to ``end_dim`` merged into one; a view where strides allow."""
     def narrow(self, dim: int, start: int, length: int) -> Tensor:
         """A view of ``length`` elements from ``start`` along a dimension."""
     def select(self, dim: int, index: int) -> Tensor:
@@ -52,7 +88,7 @@ class TensorMethods:
     def where(self, condition: Tensor, other: Tensor | float) -> Tensor:
         """This tensor where the bool ``condition`` holds, else ``other``; all three broadcast."""
     def masked_fill(self, mask: Tensor, value: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """``value``, a number or a 0-d tensor, where the bool ``mask`` holds, else ``input``, whose type it has."""
+        """``input`` with ``value``, a number or a 0-d tensor, where the bool ``mask`` is true; dtype as ``input``."""
     def clamp(
         self,
         min: Tensor | float | None = None,
@@ -60,7 +96,14 @@ class TensorMethods:
         *,
         out: Tensor | None = None,
     ) -> Tensor:
-        """Each element brought into [min, max], numbers or tensors; ``None`` is no limit, and ``max`` wins over ``min``."""
+        """Each element limited to [``min``, ``max``], numbers or tensors; ``None`` is no limit.
+
+        Where ``min`` is above ``max`` the result is ``max``.
+
+        >>> import weft as wf
+        >>> wf.clamp(wf.tensor([-2.0, 0.5, 9.0]), min=0, max=1)
+        tensor([0.0000, 0.5000, 1.0000])
+        """
     def clamp_(self, min: Tensor | float | None = None, max: Tensor | float | None = None) -> Tensor:
         """In-place version of ``clamp``; returns the tensor."""
     def clamp_min(self, min: Tensor | float, *, out: Tensor | None = None) -> Tensor:
@@ -149,7 +192,12 @@ class TensorMethods:
     def baddbmm_(self, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
         """In-place version of ``baddbmm``; returns the tensor."""
     def add(self, other: Tensor | float, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
-        """``input + alpha * other``, broadcast; of bool tensors the logical or."""
+        """``input + alpha * other``, broadcast and with promoted types; for bool tensors the logical or.
+
+        >>> import weft as wf
+        >>> wf.add(wf.tensor([1.0, 2.0]), wf.tensor([10.0, 20.0]), alpha=2)
+        tensor([21., 42.])
+        """
     def add_(self, other: Tensor | float, *, alpha: float = 1) -> Tensor:
         """In-place version of ``add``; returns the tensor."""
     def __add__(self, other: Tensor | float) -> Tensor: ...
@@ -170,7 +218,7 @@ class TensorMethods:
     def __rmul__(self, other: Tensor | float) -> Tensor: ...
     def __imul__(self, other: Tensor | float) -> Tensor: ...
     def fmod(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """The remainder of the division that rounds to 0; integers by 0 give 0."""
+        """The remainder with the sign of ``input``, as C's ``fmod``; integers by 0 give 0."""
     def fmod_(self, other: Tensor | float) -> Tensor:
         """In-place version of ``fmod``; returns the tensor."""
     def remainder(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
@@ -194,14 +242,20 @@ class TensorMethods:
         rounding_mode: str | None = None,
         out: Tensor | None = None,
     ) -> Tensor:
-        """The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
+        """The quotient ``input / other``, broadcast; integers are divided as float32.
+
+        ``rounding_mode`` rounds the quotient towards 0 (``"trunc"``) or down (``"floor"``).
+        """
     def div_(self, other: Tensor | float, *, rounding_mode: str | None = None) -> Tensor:
         """In-place version of ``div``; returns the tensor."""
     def __truediv__(self, other: Tensor | float) -> Tensor: ...
     def __rtruediv__(self, other: Tensor | float) -> Tensor: ...
     def __itruediv__(self, other: Tensor | float) -> Tensor: ...
     def pow(self, exponent: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """``input`` to the power of ``exponent``, broadcast; integers wrap, and raise for a negative number as exponent."""
+        """``input`` to the power of ``exponent``, broadcast; integers wrap around.
+
+        Raises ``ArgumentError`` for integers and a negative number as exponent.
+        """
     def pow_(self, exponent: Tensor | float) -> Tensor:
         """In-place version of ``pow``; returns the tensor."""
     def __pow__(self, exponent: Tensor | float) -> Tensor: ...
@@ -218,9 +272,9 @@ class TensorMethods:
     def minimum(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """The smaller of two elements; NaN where either is NaN."""
     def fmax(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """The larger of two elements; the other where one is NaN."""
+        """The larger of two elements; where one of them is NaN, the other one."""
     def fmin(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """The smaller of two elements; the other where one is NaN."""
+        """The smaller of two elements; where one of them is NaN, the other one."""
     def neg(self, *, out: Tensor | None = None) -> Tensor:
         """The negative of each element."""
     def neg_(self) -> Tensor:
@@ -315,36 +369,36 @@ class TensorMethods:
         """In-place version of ``ge``; returns the tensor."""
     def __ge__(self, other: Tensor | float) -> Tensor: ...
     def bitwise_and(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """The bitwise and; the logical one for bool."""
+        """The bitwise and of integers; for bool the logical and."""
     def bitwise_and_(self, other: Tensor | float) -> Tensor:
         """In-place version of ``bitwise_and``; returns the tensor."""
     def __and__(self, other: Tensor | float) -> Tensor: ...
     def __rand__(self, other: Tensor | float) -> Tensor: ...
     def __iand__(self, other: Tensor | float) -> Tensor: ...
     def logical_and(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """The logical and of whether elements are nonzero."""
+        """The logical and of two elements, where nonzero counts as true."""
     def logical_and_(self, other: Tensor | float) -> Tensor:
         """In-place version of ``logical_and``; returns the tensor."""
     def bitwise_or(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """The bitwise or; the logical one for bool."""
+        """The bitwise or of integers; for bool the logical or."""
     def bitwise_or_(self, other: Tensor | float) -> Tensor:
         """In-place version of ``bitwise_or``; returns the tensor."""
     def __or__(self, other: Tensor | float) -> Tensor: ...
     def __ror__(self, other: Tensor | float) -> Tensor: ...
     def __ior__(self, other: Tensor | float) -> Tensor: ...
     def logical_or(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """The logical or of whether elements are nonzero."""
+        """The logical or of two elements, where nonzero counts as true."""
     def logical_or_(self, other: Tensor | float) -> Tensor:
         """In-place version of ``logical_or``; returns the tensor."""
     def bitwise_xor(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """The bitwise exclusive or; the logical one for bool."""
+        """The bitwise exclusive or of integers; for bool the logical exclusive or."""
     def bitwise_xor_(self, other: Tensor | float) -> Tensor:
         """In-place version of ``bitwise_xor``; returns the tensor."""
     def __xor__(self, other: Tensor | float) -> Tensor: ...
     def __rxor__(self, other: Tensor | float) -> Tensor: ...
     def __ixor__(self, other: Tensor | float) -> Tensor: ...
     def logical_xor(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """The logical exclusive or of whether elements are nonzero."""
+        """The logical exclusive or of two elements, where nonzero counts as true."""
     def logical_xor_(self, other: Tensor | float) -> Tensor:
         """In-place version of ``logical_xor``; returns the tensor."""
     def bitwise_not(self, *, out: Tensor | None = None) -> Tensor:
@@ -357,14 +411,14 @@ class TensorMethods:
     def logical_not_(self) -> Tensor:
         """In-place version of ``logical_not``; returns the tensor."""
     def bitwise_left_shift(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """Each element shifted left; 0 for distances of the type's width and more."""
+        """``input`` shifted left by ``other`` bits; 0 where ``other`` is the width of the type or more."""
     def bitwise_left_shift_(self, other: Tensor | float) -> Tensor:
         """In-place version of ``bitwise_left_shift``; returns the tensor."""
     def __lshift__(self, other: Tensor | float) -> Tensor: ...
     def __rlshift__(self, other: Tensor | float) -> Tensor: ...
     def __ilshift__(self, other: Tensor | float) -> Tensor: ...
     def bitwise_right_shift(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """Each element shifted right, the sign kept; 0 or -1 for distances of the type's width and more."""
+        """``input`` shifted right by ``other`` bits, sign kept; 0 or -1 where ``other`` is the type's width or more."""
     def bitwise_right_shift_(self, other: Tensor | float) -> Tensor:
         """In-place version of ``bitwise_right_shift``; returns the tensor."""
     def __rshift__(self, other: Tensor | float) -> Tensor: ...
@@ -421,19 +475,19 @@ class TensorMethods:
     def tan_(self) -> Tensor:
         """In-place version of ``tan``; returns the tensor."""
     def asin(self, *, out: Tensor | None = None) -> Tensor:
-        """The inverse sine, in [-pi / 2, pi / 2]; NaN beyond 1."""
+        """The inverse sine of each element, in [-pi / 2, pi / 2]; NaN outside of [-1, 1]."""
     def asin_(self) -> Tensor:
         """In-place version of ``asin``; returns the tensor."""
     def acos(self, *, out: Tensor | None = None) -> Tensor:
-        """The inverse cosine, in [0, pi]; NaN beyond 1."""
+        """The inverse cosine of each element, in [0, pi]; NaN outside of [-1, 1]."""
     def acos_(self) -> Tensor:
         """In-place version of ``acos``; returns the tensor."""
     def atan(self, *, out: Tensor | None = None) -> Tensor:
-        """The inverse tangent, in [-pi / 2, pi / 2]."""
+        """The inverse tangent of each element, in [-pi / 2, pi / 2]."""
     def atan_(self) -> Tensor:
         """In-place version of ``atan``; returns the tensor."""
     def atan2(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """The angle of the point (other, input) of the plane, in [-pi, pi]."""
+        """The angle of the point x = ``other``, y = ``input``, in [-pi, pi] radians."""
     def atan2_(self, other: Tensor | float) -> Tensor:
         """In-place version of ``atan2``; returns the tensor."""
     def sinh(self, *, out: Tensor | None = None) -> Tensor:
@@ -457,7 +511,7 @@ class TensorMethods:
     def acosh_(self) -> Tensor:
         """In-place version of ``acosh``; returns the tensor."""
     def atanh(self, *, out: Tensor | None = None) -> Tensor:
-        """The inverse hyperbolic tangent of each element; NaN beyond 1."""
+        """The inverse hyperbolic tangent of each element; NaN outside of [-1, 1]."""
     def atanh_(self) -> Tensor:
         """In-place version of ``atanh``; returns the tensor."""
     def sinc(self, *, out: Tensor | None = None) -> Tensor:
@@ -473,23 +527,23 @@ class TensorMethods:
     def erfc_(self) -> Tensor:
         """In-place version of ``erfc``; returns the tensor."""
     def hypot(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """sqrt(x * x + y * y), without overflow of the squares."""
+        """sqrt(input ** 2 + other ** 2), without overflow of the squares."""
     def hypot_(self, other: Tensor | float) -> Tensor:
         """In-place version of ``hypot``; returns the tensor."""
     def copysign(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """The magnitude of the first with the sign of the second."""
+        """The magnitude of ``input`` with the sign of ``other``."""
     def copysign_(self, other: Tensor | float) -> Tensor:
         """In-place version of ``copysign``; returns the tensor."""
     def logaddexp(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """log(exp(x) + exp(y)), without overflow of the exponentials."""
+        """log(exp(input) + exp(other)), without overflow of the exponentials."""
     def logaddexp2(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """log2(2 ** x + 2 ** y), without overflow of the powers."""
+        """log2(2 ** input + 2 ** other), without overflow of the powers."""
     def xlogy(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """x * log(y), 0 where x is 0; NaN where y is."""
+        """input * log(other); 0 where ``input`` is 0, NaN where ``other`` is NaN."""
     def xlogy_(self, other: Tensor | float) -> Tensor:
         """In-place version of ``xlogy``; returns the tensor."""
     def heaviside(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """0 below 0, 1 above, and at 0 the second operand."""
+        """0 where ``input`` is below 0, 1 where it is above 0, and ``other`` where it is 0."""
     def heaviside_(self, other: Tensor | float) -> Tensor:
         """In-place version of ``heaviside``; returns the tensor."""
     def logit(self, eps: float | None = None, *, out: Tensor | None = None) -> Tensor:
@@ -521,7 +575,7 @@ class TensorMethods:
     def repeat(self, *repeats: int) -> Tensor:
         """The whole tensor repeated along dimensions; more repeats than dimensions add dimensions in front."""
     def tile(self, *dims: int) -> Tensor:
-        """The whole tensor repeated along its last dimensions, by NumPy's rule."""
+        """The whole tensor repeated ``dims`` times along its last dimensions, as ``numpy.tile``."""
     def repeat_interleave(
         self,
         repeats: int | Tensor,
@@ -543,7 +597,7 @@ class TensorMethods:
     def absolute_(self) -> Tensor:
         """In-place version of ``absolute``; returns the tensor."""
     def arccos(self, *, out: Tensor | None = None) -> Tensor:
-        """Alias of ``acos``. The inverse cosine, in [0, pi]; NaN beyond 1."""
+        """Alias of ``acos``. The inverse cosine of each element, in [0, pi]; NaN outside of [-1, 1]."""
     def arccos_(self) -> Tensor:
         """In-place version of ``arccos``; returns the tensor."""
     def arccosh(self, *, out: Tensor | None = None) -> Tensor:
@@ -551,7 +605,7 @@ class TensorMethods:
     def arccosh_(self) -> Tensor:
         """In-place version of ``arccosh``; returns the tensor."""
     def arcsin(self, *, out: Tensor | None = None) -> Tensor:
-        """Alias of ``asin``. The inverse sine, in [-pi / 2, pi / 2]; NaN beyond 1."""
+        """Alias of ``asin``. The inverse sine of each element, in [-pi / 2, pi / 2]; NaN outside of [-1, 1]."""
     def arcsin_(self) -> Tensor:
         """In-place version of ``arcsin``; returns the tensor."""
     def arcsinh(self, *, out: Tensor | None = None) -> Tensor:
@@ -559,15 +613,15 @@ class TensorMethods:
     def arcsinh_(self) -> Tensor:
         """In-place version of ``arcsinh``; returns the tensor."""
     def arctan(self, *, out: Tensor | None = None) -> Tensor:
-        """Alias of ``atan``. The inverse tangent, in [-pi / 2, pi / 2]."""
+        """Alias of ``atan``. The inverse tangent of each element, in [-pi / 2, pi / 2]."""
     def arctan_(self) -> Tensor:
         """In-place version of ``arctan``; returns the tensor."""
     def arctan2(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """Alias of ``atan2``. The angle of the point (other, input) of the plane, in [-pi, pi]."""
+        """Alias of ``atan2``. The angle of the point x = ``other``, y = ``input``, in [-pi, pi] radians."""
     def arctan2_(self, other: Tensor | float) -> Tensor:
         """In-place version of ``arctan2``; returns the tensor."""
     def arctanh(self, *, out: Tensor | None = None) -> Tensor:
-        """Alias of ``atanh``. The inverse hyperbolic tangent of each element; NaN beyond 1."""
+        """Alias of ``atanh``. The inverse hyperbolic tangent of each element; NaN outside of [-1, 1]."""
     def arctanh_(self) -> Tensor:
         """In-place version of ``arctanh``; returns the tensor."""
     def divide(
@@ -577,7 +631,10 @@ class TensorMethods:
         rounding_mode: str | None = None,
         out: Tensor | None = None,
     ) -> Tensor:
-        """Alias of ``div``. The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
+        """Alias of ``div``. The quotient ``input / other``, broadcast; integers are divided as float32.
+
+        ``rounding_mode`` rounds the quotient towards 0 (``"trunc"``) or down (``"floor"``).
+        """
     def divide_(self, other: Tensor | float, *, rounding_mode: str | None = None) -> Tensor:
         """In-place version of ``divide``; returns the tensor."""
     def fix(self, *, out: Tensor | None = None) -> Tensor:
@@ -625,15 +682,25 @@ class TensorMethods:
         rounding_mode: str | None = None,
         out: Tensor | None = None,
     ) -> Tensor:
-        """Alias of ``div``. The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
+        """Alias of ``div``. The quotient ``input / other``, broadcast; integers are divided as float32.
+
+        ``rounding_mode`` rounds the quotient towards 0 (``"trunc"``) or down (``"floor"``).
+        """
     def true_divide_(self, other: Tensor | float, *, rounding_mode: str | None = None) -> Tensor:
         """In-place version of ``true_divide``; returns the tensor."""
     def vdot(self, tensor: Tensor) -> Tensor:
         """Return the inner product of two vectors of one size, a 0-d tensor."""
     def softmax(self, dim: int, dtype: DType | None = None) -> Tensor:
-        """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
+        """``exp(x) / sum(exp(x))`` along ``dim``, computed without overflow; shape as ``input``.
+
+        ``dtype`` is the type that the input is converted to first. ``DTypeError`` for integers without it.
+
+        >>> import weft as wf
+        >>> wf.softmax(wf.tensor([0.0, 0.0]), dim=0)
+        tensor([0.5000, 0.5000])
+        """
     def log_softmax(self, dim: int, dtype: DType | None = None) -> Tensor:
-        """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
+        """``x - log(sum(exp(x)))`` along ``dim``, computed without overflow; arguments as for ``softmax``."""
     def nonzero(self, *, as_tuple: bool = False) -> Any:
         """The int64 coordinates of the elements that are not 0, in row-major order: (n, dimensions).
 
@@ -647,7 +714,10 @@ class TensorMethods:
     def argwhere(self) -> Tensor:
         """Coordinates (n, dimensions) of the elements that are not 0, as ``nonzero``."""
     def index_put(self, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
-        """``input`` with ``values`` written (the last of equal places stays) or added at ``input[indices]``."""
+        """``input`` with ``values`` written at ``input[indices]``, or added with ``accumulate``.
+
+        Without ``accumulate``, the last value for an index that occurs several times is kept.
+        """
     def index_put_(self, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
         """In-place version of ``index_put``; returns the tensor."""
     def index_select(self, dim: int, index: Tensor) -> Tensor:
@@ -667,7 +737,7 @@ class TensorMethods:
     def index_copy(self, dim: int, index: Tensor, source: Tensor) -> Tensor:
         """``input`` with the rows along ``dim`` that ``index`` names replaced by those of ``source``.
 
-        Of several rows for the same place the last stays.
+        Where ``index`` names a row several times, the last one is kept.
         """
     def index_copy_(self, dim: int, index: Tensor, source: Tensor) -> Tensor:
         """In-place version of ``index_copy``; returns the tensor."""
@@ -680,7 +750,7 @@ class TensorMethods:
         *,
         include_self: bool = True,
     ) -> Tensor:
-        """``input`` with the rows of ``source`` along ``dim`` folded into the rows that ``index`` names.
+        """``input`` with the rows of ``source`` along ``dim`` reduced into the rows that ``index`` names.
 
         ``reduce`` is ``"prod"``, ``"mean"``, ``"amax"`` or ``"amin"``. Without ``include_self`` the old values of these
         rows do not count.
@@ -720,7 +790,7 @@ class TensorMethods:
         *,
         include_self: bool = True,
     ) -> Tensor:
-        """``input`` with ``src`` folded into it at the places that ``index`` names along ``dim``.
+        """``input`` with ``src`` reduced into it at the indices ``index`` along ``dim``.
 
         ``reduce`` is ``"sum"``, ``"prod"``, ``"mean"``, ``"amax"`` or ``"amin"``; a mean of integers rounds down. Without
         ``include_self`` the old values at these places do not count.
@@ -756,15 +826,26 @@ class TensorMethods:
         tensor([2, 3])
         """
     def masked_scatter(self, mask: Tensor, source: Tensor) -> Tensor:
-        """``input`` with the n-th true element of ``mask``, broadcast to it, replaced by the n-th element of ``source``."""
+        """A copy of ``input`` where the n-th element with a true ``mask`` is replaced by the n-th of ``source``."""
     def masked_fill_(self, mask: Tensor, value: Tensor | float) -> Tensor:
         """In-place version of ``masked_fill``; returns the tensor."""
     def masked_scatter_(self, mask: Tensor, source: Tensor) -> Tensor:
         """In-place version of ``masked_scatter``; returns the tensor."""
     def sum(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
-        """The sum over dimensions (all where ``dim`` is None); integers and bool sum to int64."""
+        """The sum over dimensions (all where ``dim`` is None); integers and bool sum to int64.
+
+        >>> import weft as wf
+        >>> x = wf.tensor([[1.0, 2.0], [3.0, 4.0]])
+        >>> wf.sum(x), wf.sum(x, dim=1, keepdim=True).shape
+        (tensor(10.), (2, 1))
+        """
     def mean(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
-        """The mean over dimensions (all where ``dim`` is None) of a floating point tensor."""
+        """The mean over dimensions (all where ``dim`` is None) of a floating point tensor; ``DTypeError`` for integers.
+
+        >>> import weft as wf
+        >>> wf.mean(wf.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=0)
+        tensor([2., 3.])
+        """
     def amax(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
         """The largest element over dimensions; NaN is propagated; the gradient is shared among equal elements."""
     def amin(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
@@ -774,9 +855,14 @@ class TensorMethods:
     def all(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
         """Whether all elements are nonzero, over dimensions: bool, and uint8 of uint8, as in PyTorch."""
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
-        """The int64 index of the first largest element along ``dim``, or in the flattened tensor where it is None."""
+        """The int64 index of the largest element along ``dim``, or in the flattened tensor; of equal elements, the first.
+
+        >>> import weft as wf
+        >>> wf.argmax(wf.tensor([[1, 5, 5], [7, 2, 0]]), dim=1)
+        tensor([1, 0])
+        """
     def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
-        """The int64 index of the first smallest element along ``dim``, or in the flattened tensor where it is None."""
+        """The int64 index of the smallest element along ``dim``, or in the flattened tensor; the first of equal ones."""
     def movedim(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
         """A view with dimensions moved to other places; the rest keep their order."""
     def moveaxis(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
@@ -801,26 +887,31 @@ class TensorMethods:
         Raises ``UnsupportedError`` where ``input`` is not contiguous or the view begins before it: call it on the base.
         """
     def split(self, split_size_or_sections: int | Sequence[int], dim: int = 0) -> Any:
-        """Views of pieces along a dimension: of a common size (the last may be smaller), or of the given sizes."""
+        """A tuple of views of pieces along ``dim``: of one size (the last may be smaller), or of the sizes in a list.
+
+        >>> import weft as wf
+        >>> wf.split(wf.arange(5), 2)
+        (tensor([0, 1]), tensor([2, 3]), tensor([4]))
+        """
     def chunk(self, chunks: int, dim: int = 0) -> Any:
-        """Views of at most ``chunks`` pieces of equal size along a dimension; the last piece may be smaller."""
+        """A tuple of views of at most ``chunks`` pieces of equal size along ``dim``; the last piece may be smaller."""
     def tensor_split(self, indices_or_sections: int | Sequence[int] | Tensor, dim: int = 0) -> Any:
-        """Views of pieces along a dimension: a number of pieces whose sizes differ by at most 1, or pieces cut at indices.
+        """A tuple of views of pieces along ``dim``: so many pieces of nearly equal size, or pieces cut at indices.
 
         The number or the indices may be in an integer tensor, 0-d or 1-d, which is read from its device.
         """
     def unbind(self, dim: int = 0) -> Any:
-        """Views of all slices along a dimension, without that dimension."""
+        """A tuple of views of all slices along ``dim``, without that dimension."""
     def ravel(self) -> Tensor:
         """The elements in one dimension: a view where the tensor is contiguous, else a copy."""
     def diagflat(self, offset: int = 0) -> Tensor:
         """The elements on a diagonal of a square matrix, zeros beside it."""
     def hsplit(self, split_size_or_sections: int | Sequence[int]) -> Any:
-        """Views of pieces along dimension 1 (0 of a vector): a number of equal pieces, or pieces cut at indices."""
+        """A tuple of views along dimension 1 (of a vector 0): a number of equal pieces, or pieces cut at indices."""
     def vsplit(self, split_size_or_sections: int | Sequence[int]) -> Any:
-        """Views of pieces along dimension 0, of two or more dimensions: a number of equal pieces, or cut at indices."""
+        """A tuple of views along dimension 0: a number of equal pieces, or pieces cut at indices; 2 dimensions or more."""
     def dsplit(self, split_size_or_sections: int | Sequence[int]) -> Any:
-        """Views of pieces along dimension 2, of three or more dimensions: a number of equal pieces, or cut at indices."""
+        """A tuple of views along dimension 2: a number of equal pieces, or pieces cut at indices; 3 dimensions or more."""
     def take(self, index: Tensor) -> Tensor:
         """The elements of the flattened ``input`` at ``index``, in the shape of ``index``."""
     def take_along_dim(self, indices: Tensor, dim: int | None = None) -> Tensor:
@@ -957,7 +1048,7 @@ class TensorMethods:
     def trace(self) -> Tensor:
         """The sum of a matrix's diagonal; int64 for integers."""
     def cross(self, other: Tensor, dim: int | None = None) -> Tensor:
-        """The cross product of vectors of 3 along ``dim``, or along the first dimension of size 3."""
+        """The cross product of vectors of 3 elements along ``dim``, by default the first dimension of size 3."""
     def kron(self, other: Tensor) -> Tensor:
         """The Kronecker product: each element of ``input`` times all of ``other``, as blocks."""
     def inner(self, other: Tensor) -> Tensor:
@@ -969,7 +1060,7 @@ class TensorMethods:
     def dist(self, other: Tensor, p: float = 2) -> Tensor:
         """The p-norm of ``input - other`` over all elements, a 0-d tensor; p may be 0 and inf."""
     def renorm(self, p: float, dim: int, maxnorm: float) -> Tensor:
-        """Each slice along ``dim`` scaled down to the p-norm ``maxnorm`` where it is larger."""
+        """Each slice along ``dim`` scaled down to the p-norm ``maxnorm`` where its p-norm is larger."""
     def renorm_(self, p: float, dim: int, maxnorm: float) -> Tensor:
         """In-place version of ``renorm``; returns the tensor."""
     def sigmoid(self, *, out: Tensor | None = None) -> Tensor:
@@ -985,7 +1076,7 @@ class TensorMethods:
     def prelu(self, weight: Tensor) -> Tensor:
         """Each element, or ``weight * x`` where it is negative; ``weight`` is (1), or (C) for the channels (dim 1)."""
     def erfinv(self, *, out: Tensor | None = None) -> Tensor:
-        """The inverse of the error function: inf at 1, NaN beyond 1."""
+        """The inverse error function of each element; NaN outside of [-1, 1]."""
     def erfinv_(self) -> Tensor:
         """In-place version of ``erfinv``; returns the tensor."""
     def lgamma(self, *, out: Tensor | None = None) -> Tensor:
@@ -1042,25 +1133,25 @@ class TensorMethods:
     def cummin(self, dim: int) -> tuple[Tensor, Tensor]:
         """Cumulative minima along ``dim`` and their last indices: ``(values, indices)``; NaN is propagated."""
     def max(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
-        """The largest element of all; along ``dim`` as ``(values, indices)``; or the larger of two tensors; NaN wins.
+        """The largest element of all; along ``dim`` as ``(values, indices)``; or the larger of two tensors; NaN propagates.
 
         >>> import weft as wf
         >>> wf.max(wf.tensor([[1, 5], [7, 2]]), 1).indices
         tensor([1, 0])
         """
     def min(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
-        """The smallest element of all; along ``dim`` as ``(values, indices)``; or the smaller of two tensors; NaN wins."""
+        """The smallest element; along ``dim`` as ``(values, indices)``; or the smaller of two tensors; NaN propagates."""
     def aminmax(self, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
-        """``(min, max)`` of all elements, or along ``dim``; NaN wins."""
+        """The smallest and the largest element, of all or along ``dim``: ``(min, max)``; NaN is propagated."""
     def topk(self, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Tensor, Tensor]:
-        """The ``k`` largest (or smallest) elements along ``dim`` in order, and their places: ``(values, indices)``.
+        """The ``k`` largest (or smallest) elements along ``dim`` in order, and their indices: ``(values, indices)``.
 
         >>> import weft as wf
         >>> wf.topk(wf.tensor([3.0, 1.0, 2.0]), 2).values
         tensor([3., 2.])
         """
     def kthvalue(self, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
-        """The ``k``-th smallest element along ``dim``, from 1, and its place: ``(values, indices)``; NaN is largest."""
+        """The ``k``-th smallest element along ``dim``, from 1, and its index: ``(values, indices)``; NaN is largest."""
     def median(self, dim: int | None = None, keepdim: bool = False) -> Any:
         """The lower of the middle elements: of all, or along ``dim`` as ``(values, indices)``; NaN where there is one."""
     def nanmedian(self, dim: int | None = None, keepdim: bool = False) -> Any:

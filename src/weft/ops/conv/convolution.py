@@ -291,7 +291,10 @@ def _padding(
     return both_sides(tuple_of(where, "padding", padding, len(kernel)))
 
 
-_ADJOINT = """The adjoint of ``conv{0}d``, as ``torch.nn.functional.conv_transpose{0}d``; ``weight`` {1}."""
+_ADJOINT = """Transposed {0}-d convolution, the adjoint of ``conv{0}d``, as ``torch.nn.functional.conv_transpose{0}d``.
+
+``input`` (N, C, *size) or (C, *size), ``weight`` {1}, ``bias`` (O); gives (N, O, *size').
+"""
 _WEIGHTS = {1: "(C, O / groups, K)", 2: "(C, O / groups, KH, KW)", 3: "(C, O / groups, *kernel)"}
 
 

@@ -249,7 +249,10 @@ def _single_mask(input: Any, items: tuple[Any, ...]) -> Any:
 def index_put(
     input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False, *, into: bool = False
 ) -> Tensor:
-    """``input`` with ``values`` written (the last of equal places stays) or added at ``input[indices]``."""
+    """``input`` with ``values`` written at ``input[indices]``, or added with ``accumulate``.
+
+    Without ``accumulate``, the last value for an index that occurs several times is kept.
+    """
     arguments.tensor("index_put", "input", input)
     arguments.tensor("index_put", "values", values)
     if not isinstance(indices, tuple | list):

@@ -279,7 +279,13 @@ def _without_empty(tensors: Sequence[Any]) -> Sequence[Any]:
 
 @function(method=False, out=CAT)
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Tensors of equal shapes concatenated along a new dimension."""
+    """Tensors of equal shapes concatenated along a new dimension ``dim``.
+
+    >>> import weft as wf
+    >>> wf.stack([wf.tensor([1, 2]), wf.tensor([3, 4])])
+    tensor([[1, 2],
+            [3, 4]])
+    """
     if not isinstance(tensors, Sequence) or not tensors:
         raise ArgumentTypeError(mistake("stack", "tensors", repr(tensors), "a non-empty sequence of tensors"))
     shapes = {tuple(arguments.tensor("stack", "tensors", tensor).shape) for tensor in tensors}

@@ -54,7 +54,7 @@ def _broadcast_mask(name: str, input: Any, mask: Any) -> tuple[int, ...]:
 
 @function()
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """``input`` with the n-th true element of ``mask``, broadcast to it, replaced by the n-th element of ``source``."""
+    """A copy of ``input`` where the n-th element with a true ``mask`` is replaced by the n-th of ``source``."""
     shape = _broadcast_mask("masked_scatter", input, mask)
     arguments.tensor("masked_scatter", "source", source)
     if source.dtype is not input.dtype:

@@ -98,7 +98,7 @@ def index_add(
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor, *, into: bool = False) -> Tensor:
     """``input`` with the rows along ``dim`` that ``index`` names replaced by those of ``source``.
 
-    Of several rows for the same place the last stays.
+    Where ``index`` names a row several times, the last one is kept.
     """
     return _put_rows("index_copy", input, dim, index, source, "replace", into)
 
@@ -129,7 +129,7 @@ def index_reduce(
     include_self: bool = True,
     into: bool = False,
 ) -> Tensor:
-    """``input`` with the rows of ``source`` along ``dim`` folded into the rows that ``index`` names.
+    """``input`` with the rows of ``source`` along ``dim`` reduced into the rows that ``index`` names.
 
     ``reduce`` is ``"prod"``, ``"mean"``, ``"amax"`` or ``"amin"``. Without ``include_self`` the old values of these
     rows do not count.

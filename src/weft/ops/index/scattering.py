@@ -131,7 +131,7 @@ def scatter_reduce(
     include_self: bool = True,
     into: bool = False,
 ) -> Tensor:
-    """``input`` with ``src`` folded into it at the places that ``index`` names along ``dim``.
+    """``input`` with ``src`` reduced into it at the indices ``index`` along ``dim``.
 
     ``reduce`` is ``"sum"``, ``"prod"``, ``"mean"``, ``"amax"`` or ``"amin"``; a mean of integers rounds down. Without
     ``include_self`` the old values at these places do not count.

@@ -83,7 +83,7 @@ def plan_fill(input: Tensor, mask: Tensor, value: Tensor | float) -> tuple[Any, 
 
 @planned()
 def masked_fill(input: Tensor, mask: Tensor, value: Tensor | float) -> tuple[Any, ...]:
-    """``value``, a number or a 0-d tensor, where the bool ``mask`` holds, else ``input``, whose type it has."""
+    """``input`` with ``value``, a number or a 0-d tensor, where the bool ``mask`` is true; dtype as ``input``."""
     return plan_fill(input, mask, value)
 
 
@@ -111,7 +111,14 @@ def _clamped(name: str, input: Any, low: Any, high: Any) -> tuple[Any, ...]:
 def clamp(
     input: Tensor, min: Tensor | float | None = None, max: Tensor | float | None = None
 ) -> tuple[Any, ...]:
-    """Each element brought into [min, max], numbers or tensors; ``None`` is no limit, and ``max`` wins over ``min``."""
+    """Each element limited to [``min``, ``max``], numbers or tensors; ``None`` is no limit.
+
+    Where ``min`` is above ``max`` the result is ``max``.
+
+    >>> import weft as wf
+    >>> wf.clamp(wf.tensor([-2.0, 0.5, 9.0]), min=0, max=1)
+    tensor([0.0000, 0.5000, 1.0000])
+    """
     return _clamped("clamp", input, min, max)
 
 

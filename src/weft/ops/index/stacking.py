@@ -180,18 +180,18 @@ def _split(name: str, input: Any, given: Any, dim: int, least: int) -> Any:
 
 @function()
 def hsplit(input: Tensor, split_size_or_sections: int | Sequence[int]) -> Any:
-    """Views of pieces along dimension 1 (0 of a vector): a number of equal pieces, or pieces cut at indices."""
+    """A tuple of views along dimension 1 (of a vector 0): a number of equal pieces, or pieces cut at indices."""
     rank = len(arguments.tensor("hsplit", "input", input).shape)
     return _split("hsplit", input, split_size_or_sections, 0 if rank == 1 else 1, 1)
 
 
 @function()
 def vsplit(input: Tensor, split_size_or_sections: int | Sequence[int]) -> Any:
-    """Views of pieces along dimension 0, of two or more dimensions: a number of equal pieces, or cut at indices."""
+    """A tuple of views along dimension 0: a number of equal pieces, or pieces cut at indices; 2 dimensions or more."""
     return _split("vsplit", input, split_size_or_sections, 0, 2)
 
 
 @function()
 def dsplit(input: Tensor, split_size_or_sections: int | Sequence[int]) -> Any:
-    """Views of pieces along dimension 2, of three or more dimensions: a number of equal pieces, or cut at indices."""
+    """A tuple of views along dimension 2: a number of equal pieces, or pieces cut at indices; 3 dimensions or more."""
     return _split("dsplit", input, split_size_or_sections, 2, 3)

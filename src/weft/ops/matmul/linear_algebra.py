@@ -155,7 +155,7 @@ def _pair(where: str, x1: Any, x2: Any) -> tuple[int, ...]:
 
 @function(functional=True, method=False, autocast="float32", wide=True)
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """Return the cosine of the angle between vectors along a dimension; norms count at least ``eps``.
+    """Return the cosine of the angle between vectors along ``dim``; norms below ``eps`` count as ``eps``.
 
     Inputs broadcast; the result lacks the dimension ``dim``.
     """

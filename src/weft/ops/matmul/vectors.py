@@ -53,7 +53,7 @@ def _same_rank(name: str, input: Any, other: Any) -> None:
 
 @function(out="sub", wide=True)
 def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
-    """The cross product of vectors of 3 along ``dim``, or along the first dimension of size 3."""
+    """The cross product of vectors of 3 elements along ``dim``, by default the first dimension of size 3."""
     _same_rank("cross", input, other)
     if dim is None:
         dim = next((axis for axis, size in enumerate(input.shape) if size == 3), None)
@@ -64,7 +64,7 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
 
 @function(name="linalg_cross", top=False, method=False, out="sub", wide=True)
 def linalg_cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
-    """The cross product of vectors of 3 along ``dim``, broadcast."""
+    """The cross product of vectors of 3 elements along ``dim``, broadcast."""
     _same_rank("cross", input, other)
     return _crossed("cross", input, other, dim)
 
@@ -183,7 +183,7 @@ def _by_product(x1: Any, x2: Any) -> Any:
 
 @function(inplace=True, out=True, wide=True)
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
-    """Each slice along ``dim`` scaled down to the p-norm ``maxnorm`` where it is larger."""
+    """Each slice along ``dim`` scaled down to the p-norm ``maxnorm`` where its p-norm is larger."""
     rank = len(arguments.tensor("renorm", "input", input).shape)
     arguments.floating("renorm", "input", input.dtype)
     if rank < 2:

@@ -224,7 +224,7 @@ def _limits(input: Any, low: float, high: float) -> tuple[float, float]:
 
 @planned(**_PLACES)
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> tuple[Any, ...]:
-    """Each element brought into [min_val, max_val]; no gradient at the limits."""
+    """Each element limited to [``min_val``, ``max_val``]; the gradient at the limits is 0."""
     check_operands("hardtanh", input)
     if min_val > max_val:
         raise ArgumentError(mistake("hardtanh", "min_val", min_val, f"at most max_val, {max_val}"))
@@ -233,7 +233,7 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> tupl
 
 @planned(**_PLACES)
 def relu6(input: Tensor) -> tuple[Any, ...]:
-    """Each element brought into [0, 6]."""
+    """Each element limited to [0, 6]."""
     check_operands("relu6", input)
     return HARDTANH, input, *_limits(input, 0, 6)
 
@@ -263,7 +263,7 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 
 @function(**_FUNCTIONAL)
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """Each element brought closer to 0 by ``lambd``, 0 within [-lambd, lambd]."""
+    """``x - lambd`` where x is above ``lambd``, ``x + lambd`` where it is below ``-lambd``, else 0."""
     check_operands("softshrink", input)
     if lambd < 0:
         raise ArgumentError(mistake("softshrink", "lambd", lambd, "at least 0"))

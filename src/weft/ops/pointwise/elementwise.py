@@ -56,7 +56,12 @@ def _plan_sub(input: Any, other: Any, *, alpha: Any = 1) -> tuple[Any, ...]:
 def add(
     input: Tensor | float, other: Tensor | float, *, alpha: float = 1, out: Tensor | None = None
 ) -> Tensor:
-    """``input + alpha * other``, broadcast; of bool tensors the logical or."""
+    """``input + alpha * other``, broadcast and with promoted types; for bool tensors the logical or.
+
+    >>> import weft as wf
+    >>> wf.add(wf.tensor([1.0, 2.0]), wf.tensor([10.0, 20.0]), alpha=2)
+    tensor([21., 42.])
+    """
     op, *operands = _scaled(ADD, ADD_SCALED, input, other, alpha)
     return bind(op, *operands) if out is None else bind_out(op, out, *operands)
 
@@ -75,7 +80,7 @@ binary("mul", {"fiu": "x * y", "b": "x & y"}, "The product of two tensors elemen
 binary("fmod", {"f": "fmod(x, y)", "iu": """
        least = (y + 1 == 0) & (y < 0)
        where((y == 0) | least, 0, irem(x, where((y == 0) | least, 1, y)))
-       """}, "The remainder of the division that rounds to 0; integers by 0 give 0.")  # fmt: skip
+       """}, "The remainder with the sign of ``input``, as C's ``fmod``; integers by 0 give 0.")  # fmt: skip
 binary("remainder", "mod(x, y)", "The remainder with the divisor's sign, as Python's ``%``; integers by 0 give 0.",
        kinds="fiu", operators=("__mod__", "__rmod__", "__imod__"),
        derivative=("g", "-(g * floordiv(x, y))"))  # fmt: skip
@@ -106,7 +111,10 @@ def div(
     rounding_mode: str | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
+    """The quotient ``input / other``, broadcast; integers are divided as float32.
+
+    ``rounding_mode`` rounds the quotient towards 0 (``"trunc"``) or down (``"floor"``).
+    """
     op, *operands = _plan_div(input, other, rounding_mode=rounding_mode)
     return bind(op, *operands) if out is None else bind_out(op, out, *operands)
 
@@ -142,7 +150,10 @@ _PRODUCTS = {2: SQUARE, 3: CUBE}
 
 @planned(inplace=True, operators=("__pow__", "__rpow__", "__ipow__"))
 def pow(input: Tensor | float, exponent: Tensor | float) -> tuple[Any, ...]:
-    """``input`` to the power of ``exponent``, broadcast; integers wrap, and raise for a negative number as exponent."""
+    """``input`` to the power of ``exponent``, broadcast; integers wrap around.
+
+    Raises ``ArgumentError`` for integers and a negative number as exponent.
+    """
     check_operands("pow", input, exponent)
     if isinstance(exponent, int | float) and not isinstance(exponent, bool):
         whole = exponent in _PRODUCTS
@@ -188,9 +199,9 @@ binary(
     inplace=False,
 )
 binary("fmax", {"f": "where((x >= y) | (y != y), x, y)", "iu": "maximum(x, y)", "b": "x | y"},
-       "The larger of two elements; the other where one is NaN.", inplace=False)  # fmt: skip
+       "The larger of two elements; where one of them is NaN, the other one.", inplace=False)  # fmt: skip
 binary("fmin", {"f": "where((x <= y) | (y != y), x, y)", "iu": "minimum(x, y)", "b": "x & y"},
-       "The smaller of two elements; the other where one is NaN.", inplace=False)  # fmt: skip
+       "The smaller of two elements; where one of them is NaN, the other one.", inplace=False)  # fmt: skip
 unary("neg", {"fi": "-x", "u": "0 - x"}, "The negative of each element.", operators=("__neg__",))
 POSITIVE = pointwise("positive", "x", "x", "Each element as it is.", kinds="fiu")
 
@@ -298,10 +309,10 @@ for _name, _sign, _word, _operators in (
     ("and", "&", "and", ("__and__", "__rand__", "__iand__")), ("or", "|", "or", ("__or__", "__ror__", "__ior__")),
     ("xor", "^", "exclusive or", ("__xor__", "__rxor__", "__ixor__")),
 ):  # fmt: skip
-    binary(f"bitwise_{_name}", f"x {_sign} y", f"The bitwise {_word}; the logical one for bool.", kinds="iub",
-           operators=_operators)  # fmt: skip
+    binary(f"bitwise_{_name}", f"x {_sign} y", f"The bitwise {_word} of integers; for bool the logical {_word}.",
+           kinds="iub", operators=_operators)  # fmt: skip
     binary(f"logical_{_name}", {"fiu": f"(x != 0) {_sign} (y != 0)", "b": f"x {_sign} y"},
-           f"The logical {_word} of whether elements are nonzero.", rule="bool")  # fmt: skip
+           f"The logical {_word} of two elements, where nonzero counts as true.", rule="bool")  # fmt: skip
 unary(
     "bitwise_not",
     "~x",
@@ -329,12 +340,12 @@ def _shift(sign: str, beyond: str) -> Any:
 binary(
     "bitwise_left_shift",
     _shift("<<", "0"),
-    "Each element shifted left; 0 for distances of the type's width and more.",
+    "``input`` shifted left by ``other`` bits; 0 where ``other`` is the width of the type or more.",
     kinds="iu",
     operators=("__lshift__", "__rlshift__", "__ilshift__"),
 )
 binary("bitwise_right_shift", _shift(">>", "where(x < 0, 0 * x - 1, 0 * x)"),
-       "Each element shifted right, the sign kept; 0 or -1 for distances of the type's width and more.",
+       "``input`` shifted right by ``other`` bits, sign kept; 0 or -1 where ``other`` is the type's width or more.",
        kinds="iu", operators=("__rshift__", "__rrshift__", "__irshift__"))  # fmt: skip
 unary("isnan", {"f": "isnan(x)", "iub": "x != x"}, "Whether each element is NaN.", rule="bool", inplace=False)
 unary(

@@ -47,7 +47,7 @@ def _erfinv(dtype: DType) -> str:
     return f"{lines}where(inside, {last}, where(abs(x) == 1.0, copysign(inf, x), w))"
 
 
-unary("erfinv", _erfinv, "The inverse of the error function: inf at 1, NaN beyond 1.", rule="float", kinds="f",
+unary("erfinv", _erfinv, "The inverse error function of each element; NaN outside of [-1, 1].", rule="float", kinds="f",
       derivative="g * (0.886226925452758 * exp(out * out))")  # fmt: skip
 
 unary("lgamma", "lgamma(x)", "The logarithm of |gamma(x)|; inf at 0, -1, -2, …", **_FLOAT)

@@ -42,10 +42,22 @@ unary(
     derivative="g * (1.0 + out * out)",
     **_FLOAT32,
 )
-unary("asin", "asin(x)", "The inverse sine, in [-pi / 2, pi / 2]; NaN beyond 1.", **_FLOAT32)
-unary("acos", "acos(x)", "The inverse cosine, in [0, pi]; NaN beyond 1.", **_FLOAT32)
-unary("atan", "atan(x)", "The inverse tangent, in [-pi / 2, pi / 2].", **_FLOAT)
-binary("atan2", "atan2(x, y)", "The angle of the point (other, input) of the plane, in [-pi, pi].", **_FLOAT)
+unary(
+    "asin",
+    "asin(x)",
+    "The inverse sine of each element, in [-pi / 2, pi / 2]; NaN outside of [-1, 1].",
+    **_FLOAT32,
+)
+unary(
+    "acos", "acos(x)", "The inverse cosine of each element, in [0, pi]; NaN outside of [-1, 1].", **_FLOAT32
+)
+unary("atan", "atan(x)", "The inverse tangent of each element, in [-pi / 2, pi / 2].", **_FLOAT)
+binary(
+    "atan2",
+    "atan2(x, y)",
+    "The angle of the point x = ``other``, y = ``input``, in [-pi, pi] radians.",
+    **_FLOAT,
+)
 unary("sinh", "sinh(x)", "The hyperbolic sine of each element.", **_FLOAT32)
 unary("cosh", "cosh(x)", "The hyperbolic cosine of each element.", **_FLOAT32)
 unary(
@@ -58,7 +70,9 @@ unary(
 )
 unary("asinh", "asinh(x)", "The inverse hyperbolic sine of each element.", **_FLOAT)
 unary("acosh", "acosh(x)", "The inverse hyperbolic cosine of each element; NaN below 1.", **_FLOAT)
-unary("atanh", "atanh(x)", "The inverse hyperbolic tangent of each element; NaN beyond 1.", **_FLOAT)
+unary(
+    "atanh", "atanh(x)", "The inverse hyperbolic tangent of each element; NaN outside of [-1, 1].", **_FLOAT
+)
 unary("sinc", """
       p = x * 3.141592653589793
       where(x == 0, 1.0, sin(p) / where(x == 0, 1.0, p))
@@ -68,26 +82,26 @@ unary("sinc", """
 
 unary("erf", "erf(x)", "The error function of each element.", **_FLOAT)
 unary("erfc", "erfc(x)", "1 - erf(x) of each element, accurate where the result is small.", **_FLOAT)
-binary("hypot", "hypot(x, y)", "sqrt(x * x + y * y), without overflow of the squares.", kinds="f")
-binary("copysign", "copysign(x, y)", "The magnitude of the first with the sign of the second.", **_FLOAT)
+binary("hypot", "hypot(x, y)", "sqrt(input ** 2 + other ** 2), without overflow of the squares.", kinds="f")
+binary("copysign", "copysign(x, y)", "The magnitude of ``input`` with the sign of ``other``.", **_FLOAT)
 binary("logaddexp", """
        top = maximum(x, y)
        where((abs(top) == inf) & (x == y), top, top + log1p(exp(-abs(x - y))))
-       """, "log(exp(x) + exp(y)), without overflow of the exponentials.", kinds="f", inplace=False,
+       """, "log(exp(input) + exp(other)), without overflow of the exponentials.", kinds="f", inplace=False,
        derivative=("where(x == y, 0.5 * g, g * sigmoid(x - y))",
                    "where(x == y, 0.5 * g, g * sigmoid(y - x))"))  # fmt: skip
 binary("logaddexp2", f"""
        top = maximum(x, y)
        where((abs(top) == inf) & (x == y), top, top + log1p(exp2(-abs(x - y))) * {1.4426950408889634})
-       """, "log2(2 ** x + 2 ** y), without overflow of the powers.", kinds="f", inplace=False,
+       """, "log2(2 ** input + 2 ** other), without overflow of the powers.", kinds="f", inplace=False,
        derivative=(f"where(x == y, 0.5 * g, g * sigmoid((x - y) * {0.6931471805599453}))",
                    f"where(x == y, 0.5 * g, g * sigmoid((y - x) * {0.6931471805599453}))"))  # fmt: skip
 binary("xlogy", "where(y != y, y, where(x == 0, 0.0, x * log(where((x == 0) & (y <= 0), 1.0, y))))",
-       "x * log(y), 0 where x is 0; NaN where y is.",
+       "input * log(other); 0 where ``input`` is 0, NaN where ``other`` is NaN.",
        derivative=("where((x == 0) & (y <= 0), 0.0, g * log(y))", "g * (x / y)"), **_FLOAT)  # fmt: skip
 binary("heaviside", {"f": "where(x > 0, 1, where(x == 0, y, 0))", "iu": "where(x > 0, 1, where(x == 0, y, 0))",
                      "b": "x | y"},
-       "0 below 0, 1 above, and at 0 the second operand.")  # fmt: skip
+       "0 where ``input`` is below 0, 1 where it is above 0, and ``other`` where it is 0.")  # fmt: skip
 
 LOGIT = pointwise(
     "logit", "log(x / (1.0 - x))", "x", "log(x / (1 - x)).", derivative="g / (x * (1.0 - x))", **_FLOAT

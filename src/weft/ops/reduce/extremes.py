@@ -72,7 +72,7 @@ def _extreme(op: OpSpec, all_of: str, two: str, input: Any, dim: Any, keepdim: b
 
 @function(out=(MAX, "amax", "maximum"))
 def max(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
-    """The largest element of all; along ``dim`` as ``(values, indices)``; or the larger of two tensors; NaN wins.
+    """The largest element of all; along ``dim`` as ``(values, indices)``; or the larger of two tensors; NaN propagates.
 
     >>> import weft as wf
     >>> wf.max(wf.tensor([[1, 5], [7, 2]]), 1).indices
@@ -83,7 +83,7 @@ def max(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -
 
 @function(out=(MIN, "amin", "minimum"))
 def min(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
-    """The smallest element of all; along ``dim`` as ``(values, indices)``; or the smaller of two tensors; NaN wins."""
+    """The smallest element; along ``dim`` as ``(values, indices)``; or the smaller of two tensors; NaN propagates."""
     return _extreme(MIN, "amin", "minimum", input, dim, keepdim)
 
 
@@ -96,7 +96,7 @@ class Range(NamedTuple):
 
 @function(out=True)
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
-    """``(min, max)`` of all elements, or along ``dim``; NaN wins."""
+    """The smallest and the largest element, of all or along ``dim``: ``(min, max)``; NaN is propagated."""
     x = arguments.tensor("aminmax", "input", input)
     dims = (
         tuple(range(len(x.shape)))

@@ -84,7 +84,7 @@ def _narrowed(value: Any, dim: int, start: int, count: int) -> Any:
 def topk(
     input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """The ``k`` largest (or smallest) elements along ``dim`` in order, and their places: ``(values, indices)``.
+    """The ``k`` largest (or smallest) elements along ``dim`` in order, and their indices: ``(values, indices)``.
 
     >>> import weft as wf
     >>> wf.topk(wf.tensor([3.0, 1.0, 2.0]), 2).values
@@ -123,7 +123,7 @@ def _dimension(name: str, input: Any, dim: int) -> tuple[int, int]:
 
 @function(out=True)
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
-    """The ``k``-th smallest element along ``dim``, from 1, and its place: ``(values, indices)``; NaN is largest."""
+    """The ``k``-th smallest element along ``dim``, from 1, and its index: ``(values, indices)``; NaN is largest."""
     x = arguments.tensor("kthvalue", "input", input)
     place, size = _dimension("kthvalue", x, dim)
     count = arguments.integer("kthvalue", "k", k)

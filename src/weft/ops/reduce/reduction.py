@@ -190,7 +190,13 @@ ARGMIN = _declare_position("argmin", "argmin")
 
 @function(out=SUM)
 def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
-    """The sum over dimensions (all where ``dim`` is None); integers and bool sum to int64."""
+    """The sum over dimensions (all where ``dim`` is None); integers and bool sum to int64.
+
+    >>> import weft as wf
+    >>> x = wf.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> wf.sum(x), wf.sum(x, dim=1, keepdim=True).shape
+    (tensor(10.), (2, 1))
+    """
     arguments.tensor("sum", "input", input)
     dims = arguments.dimensions("sum", dim, len(input.shape))
     return in_dtype("sum", input, dtype, lambda x: bind(SUM, x, dims=dims, keepdim=bool(keepdim)))
@@ -198,7 +204,12 @@ def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType 
 
 @function(out=MEAN)
 def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
-    """The mean over dimensions (all where ``dim`` is None) of a floating point tensor."""
+    """The mean over dimensions (all where ``dim`` is None) of a floating point tensor; ``DTypeError`` for integers.
+
+    >>> import weft as wf
+    >>> wf.mean(wf.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=0)
+    tensor([2., 3.])
+    """
     arguments.tensor("mean", "input", input)
     dims = arguments.dimensions("mean", dim, len(input.shape))
     return in_dtype("mean", input, dtype, lambda x: bind(MEAN, x, dims=dims, keepdim=bool(keepdim)))
@@ -241,11 +252,16 @@ def _position(op: OpSpec, input: Tensor, dim: int | None, keepdim: bool) -> Tens
 
 @function(out=ARGMAX)
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """The int64 index of the first largest element along ``dim``, or in the flattened tensor where it is None."""
+    """The int64 index of the largest element along ``dim``, or in the flattened tensor; of equal elements, the first.
+
+    >>> import weft as wf
+    >>> wf.argmax(wf.tensor([[1, 5, 5], [7, 2, 0]]), dim=1)
+    tensor([1, 0])
+    """
     return _position(ARGMAX, input, dim, keepdim)
 
 
 @function(out=ARGMIN)
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """The int64 index of the first smallest element along ``dim``, or in the flattened tensor where it is None."""
+    """The int64 index of the smallest element along ``dim``, or in the flattened tensor; the first of equal ones."""
     return _position(ARGMIN, input, dim, keepdim)

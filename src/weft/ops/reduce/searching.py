@@ -97,7 +97,7 @@ def searchsorted(
     side: str | None = None,
     sorter: Tensor | None = None,
 ) -> Tensor:
-    """The insertion point of each value in the sorted last dimension: before equal elements, or with ``right`` behind.
+    """The insertion index of each value in the sorted last dimension: before equal elements, or after with ``right``.
 
     ``sorted_sequence`` is 1-d, or has the values' leading dimensions. The result has the values' shape and is int64, or
     int32 with ``out_int32``. ``sorter``, of the sequence's shape, gives the order of a sequence that is not sorted.

@@ -182,13 +182,20 @@ def _along(op: OpSpec, input: Tensor, dim: int, dtype: DType | None) -> Tensor:
 
 @function(functional=True, out=SOFTMAX)
 def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
-    """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
+    """``exp(x) / sum(exp(x))`` along ``dim``, computed without overflow; shape as ``input``.
+
+    ``dtype`` is the type that the input is converted to first. ``DTypeError`` for integers without it.
+
+    >>> import weft as wf
+    >>> wf.softmax(wf.tensor([0.0, 0.0]), dim=0)
+    tensor([0.5000, 0.5000])
+    """
     return _along(SOFTMAX, input, dim, dtype)
 
 
 @function(functional=True, out=LOG_SOFTMAX)
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
-    """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
+    """``x - log(sum(exp(x)))`` along ``dim``, computed without overflow; arguments as for ``softmax``."""
     return _along(LOG_SOFTMAX, input, dim, dtype)
 
 

@@ -260,7 +260,9 @@ def sorted_along(name: str, input: Any, dim: int, descending: bool) -> Sorted:
 def sort(
     input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """The elements along ``dim`` in order, and the places they had: ``(values, indices)``; always stable, NaN largest.
+    """The elements sorted along ``dim``, and their indices in ``input``: ``(values, indices)``.
+
+    The sort is always stable. NaN counts as the largest value.
 
     >>> import weft as wf
     >>> wf.sort(wf.tensor([3, 1, 2])).indices
@@ -271,5 +273,5 @@ def sort(
 
 @function()
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
-    """The places of the elements along ``dim`` in order; always stable, NaN largest; int64, shape as ``input``."""
+    """The int64 indices that sort ``input`` along ``dim``; always stable, NaN is largest; shape as ``input``."""
     return sorted_along("argsort", input, dim, descending).indices

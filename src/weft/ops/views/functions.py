@@ -257,7 +257,12 @@ def _slices(name: str, input: Any, dim: int, stops: Sequence[int]) -> tuple[Any,
 
 @function(name="split")
 def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> Any:
-    """Views of pieces along a dimension: of a common size (the last may be smaller), or of the given sizes."""
+    """A tuple of views of pieces along ``dim``: of one size (the last may be smaller), or of the sizes in a list.
+
+    >>> import weft as wf
+    >>> wf.split(wf.arange(5), 2)
+    (tensor([0, 1]), tensor([2, 3]), tensor([4]))
+    """
     shape = tuple(arguments.tensor("split", "tensor", tensor).shape)
     if not shape:
         raise ShapeError("split: the tensor is 0-dimensional, expected at least 1 dimension")
@@ -291,7 +296,7 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
 
 @function()
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> Any:
-    """Views of at most ``chunks`` pieces of equal size along a dimension; the last piece may be smaller."""
+    """A tuple of views of at most ``chunks`` pieces of equal size along ``dim``; the last piece may be smaller."""
     shape = tuple(arguments.tensor("chunk", "input", input).shape)
     if not shape:
         raise ShapeError("chunk: the input is 0-dimensional, expected at least 1 dimension")
@@ -305,7 +310,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> Any:
 
 @function()
 def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int] | Tensor, dim: int = 0) -> Any:
-    """Views of pieces along a dimension: a number of pieces whose sizes differ by at most 1, or pieces cut at indices.
+    """A tuple of views of pieces along ``dim``: so many pieces of nearly equal size, or pieces cut at indices.
 
     The number or the indices may be in an integer tensor, 0-d or 1-d, which is read from its device.
     """
@@ -341,7 +346,7 @@ def _read_cuts(given: Any) -> Any:
 
 @function()
 def unbind(input: Tensor, dim: int = 0) -> Any:
-    """Views of all slices along a dimension, without that dimension."""
+    """A tuple of views of all slices along ``dim``, without that dimension."""
     shape = tuple(arguments.tensor("unbind", "input", input).shape)
     if not shape:
         raise ShapeError("unbind: the input is 0-dimensional, expected at least 1 dimension")

@@ -32,7 +32,15 @@ def clone(input: Tensor) -> Tensor:
 
 @function()
 def reshape(input: Tensor, *shape: int) -> Tensor:
-    """The same elements under another shape (one size may be -1); a view where strides allow, else a copy."""
+    """The same elements under another shape: a view where strides allow, else a copy.
+
+    One size may be -1; it follows from the others. ``ShapeError`` where the number of elements differs.
+
+    >>> import weft as wf
+    >>> wf.reshape(wf.arange(6), (2, -1))
+    tensor([[0, 1, 2],
+            [3, 4, 5]])
+    """
     arguments.tensor("reshape", "input", input)
     given = _flat("reshape", shape)
     full = arguments.infer_size("reshape", given, math.prod(input.shape), input.shape)
@@ -68,7 +76,12 @@ def _flat(where: str, shape: Sequence[Any]) -> tuple[int, ...]:
 
 @function()
 def permute(input: Tensor, *dims: int) -> Tensor:
-    """A view with the dimensions in another order."""
+    """A view with the dimensions in the order ``dims``.
+
+    >>> import weft as wf
+    >>> wf.permute(wf.ones(2, 3, 4), (2, 0, 1)).shape
+    (4, 2, 3)
+    """
     arguments.tensor("permute", "input", input)
     given, rank = _flat("permute", dims), len(input.shape)
     order = tuple(arguments.dimension("permute", d, rank, "dims") for d in given)
@@ -79,7 +92,12 @@ def permute(input: Tensor, *dims: int) -> Tensor:
 
 @function()
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
-    """A view with two dimensions exchanged."""
+    """A view with dimensions ``dim0`` and ``dim1`` exchanged.
+
+    >>> import weft as wf
+    >>> wf.transpose(wf.ones(2, 3), 0, 1).shape
+    (3, 2)
+    """
     rank = len(arguments.tensor("transpose", "input", input).shape)
     first, second = (
         arguments.dimension("transpose", d, rank, n) for d, n in ((dim0, "dim0"), (dim1, "dim1"))
@@ -103,7 +121,12 @@ def t(input: Tensor) -> Tensor:
 
 @function(top=False)
 def expand(input: Tensor, *sizes: int) -> Tensor:
-    """A view with size-1 dimensions repeated; -1 keeps a size; new dimensions come in front."""
+    """A view with dimensions of size 1 repeated to ``sizes``; -1 keeps a size, new dimensions come in front.
+
+    >>> import weft as wf
+    >>> wf.ones(3, 1).expand(2, -1, 4).shape
+    (2, 3, 4)
+    """
     own = tuple(arguments.tensor("expand", "input", input).shape)
     given = _flat("expand", sizes)
     missing = len(given) - len(own)
@@ -118,13 +141,19 @@ def expand(input: Tensor, *sizes: int) -> Tensor:
 
 @function()
 def broadcast_to(input: Tensor, shape: Sequence[int]) -> Tensor:
-    """``expand`` to a shape."""
+    """A view expanded to ``shape``; see ``Tensor.expand``."""
     return expand(arguments.tensor("broadcast_to", "input", input), *shape)
 
 
 @function()
 def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
-    """A view without the size-1 dimensions (all, or those of ``dim`` that have size 1)."""
+    """A view without the dimensions of size 1: all of them, or those of ``dim``; other dimensions of ``dim`` stay.
+
+    >>> import weft as wf
+    >>> x = wf.ones(1, 2, 1)
+    >>> wf.squeeze(x).shape, wf.squeeze(x, 0).shape, wf.squeeze(x, 1).shape
+    ((2,), (2, 1), (1, 2, 1))
+    """
     shape = tuple(arguments.tensor("squeeze", "input", input).shape)
     dims = range(len(shape)) if dim is None else arguments.dimensions("squeeze", dim, len(shape))
     if isinstance(dim, Sequence) and not dim:
@@ -134,7 +163,12 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
 
 @function()
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
-    """A view with a dimension of size 1 inserted."""
+    """A view with a new dimension of size 1 at ``dim``.
+
+    >>> import weft as wf
+    >>> wf.unsqueeze(wf.ones(3), 0).shape, wf.unsqueeze(wf.ones(3), -1).shape
+    ((1, 3), (3, 1))
+    """
     shape = list(arguments.tensor("unsqueeze", "input", input).shape)
     shape.insert(arguments.dimension("unsqueeze", dim, len(shape) + 1), 1)
     return bind(RESHAPE, input, shape=tuple(shape))
@@ -142,7 +176,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 
 @function()
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    """Dimensions ``start_dim`` to ``end_dim`` merged into one."""
+    """``input`` with dimensions ``start_dim`` to ``end_dim`` merged into one; a view where strides allow."""
     shape = tuple(arguments.tensor("flatten", "input", input).shape)
     if not shape:
         return reshape(input, 1)

@@ -264,7 +264,7 @@ def _copied(spread: Any, shape: tuple[int, ...]) -> Any:
 
 @function()
 def tile(input: Tensor, *dims: int) -> Tensor:
-    """The whole tensor repeated along its last dimensions, by NumPy's rule."""
+    """The whole tensor repeated ``dims`` times along its last dimensions, as ``numpy.tile``."""
     counts = tuple(dims[0]) if len(dims) == 1 and isinstance(dims[0], Sequence) else dims
     rank = len(arguments.tensor("tile", "input", input).shape)
     return repeat(input, *(1,) * (rank - len(counts)), *counts)
