@@ -44,7 +44,7 @@ class Attention(Module):
         self.k_norm = RMSNorm(self.head_dim, config.norm_eps, source / "k_norm") if config.qk_norm else None
 
     def forward(self, hidden: Tensor, context: Context) -> Tensor:
-        """(B, T, hidden) to (B, T, hidden)."""
+        """Map (B, T, hidden) to (B, T, hidden)."""
         batch, tokens = hidden.shape[:2]
         queries = self.q_proj(hidden).reshape(batch, tokens, self.heads, self.head_dim)
         keys = self.k_proj(hidden).reshape(batch, tokens, self.kv_heads, self.head_dim)

@@ -27,7 +27,7 @@ class Projection(Module):
         self.bias = None if bias is None else Parameter(bias, requires_grad=False)
 
     def forward(self, input: Tensor) -> Tensor:
-        """(*, in) to (*, out)."""
+        """Map (*, in) to (*, out)."""
         result: Tensor = functional.linear(input, self.weight, self.bias)
         return result
 
@@ -45,7 +45,7 @@ class Embedding(Module):
         self.weight = Parameter(weight, requires_grad=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(*) to (*, size)."""
+        """Map (*) to (*, size)."""
         result: Tensor = functional.embedding(tokens, self.weight)
         return result
 

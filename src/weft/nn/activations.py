@@ -242,7 +242,7 @@ class PReLU(Module):
         return result
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Return the constructor's options as text, for ``repr``."""
         return f"num_parameters={self.num_parameters}"
 
 
@@ -265,7 +265,7 @@ class _Along(Module):
         return result
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Return the constructor's options as text, for ``repr``."""
         return f"dim={self.dim}"
 
 

@@ -138,7 +138,7 @@ class _Forward(_Convolution):
         return [side for size in reversed(self.padding) for side in (size, size)]
 
     def forward(self, input: Tensor) -> Tensor:
-        """(N, in_channels, *size) to (N, out_channels, *size')."""
+        """Map (N, in_channels, *size) to (N, out_channels, *size')."""
         padding: Any = self.padding
         if self.padding_mode != "zeros":
             input = functional.pad(input, self._sides(), mode=self.padding_mode)

@@ -32,7 +32,7 @@ class _Dropout(Module):
         return result
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Return the constructor's options as text, for ``repr``."""
         return f"p={self.p}, inplace={self.inplace}"
 
 

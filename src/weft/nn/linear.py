@@ -62,12 +62,12 @@ class Linear(Module):
         reset_like_torch(self.weight, self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        """(*, in_features) to (*, out_features)."""
+        """Map (*, in_features) to (*, out_features)."""
         result: Tensor = functional.linear(input, self.weight, self.bias)
         return result
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Return the constructor's options as text, for ``repr``."""
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
         )
@@ -106,12 +106,12 @@ class Bilinear(Module):
             init.uniform_(parameter, -bound, bound)
 
     def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
-        """(*, in1_features) and (*, in2_features) to (*, out_features)."""
+        """Map (*, in1_features) and (*, in2_features) to (*, out_features)."""
         result: Tensor = functional.bilinear(input1, input2, self.weight, self.bias)
         return result
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Return the constructor's options as text, for ``repr``."""
         return (
             f"in1_features={self.in1_features}, in2_features={self.in2_features}, "
             f"out_features={self.out_features}, bias={self.bias is not None}"
@@ -139,7 +139,7 @@ class PairwiseDistance(Module):
         self.norm, self.eps, self.keepdim = p, eps, keepdim
 
     def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
-        """(*, D) and (*, D) to (*), or (*, 1) with ``keepdim``."""
+        """Map (*, D) and (*, D) to (*), or (*, 1) with ``keepdim``."""
         result: Tensor = functional.pairwise_distance(x1, x2, self.norm, self.eps, self.keepdim)
         return result
 
@@ -163,9 +163,9 @@ class Flatten(Module):
         self.start_dim, self.end_dim = start_dim, end_dim
 
     def forward(self, input: Tensor) -> Tensor:
-        """(N, *) to (N, product of *) by default."""
+        """Map (N, *) to (N, product of *) by default."""
         return input.flatten(self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Return the constructor's options as text, for ``repr``."""
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

@@ -69,7 +69,7 @@ class LayerNorm(_Affine):
         return result
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Return the constructor's options as text, for ``repr``."""
         text = f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
         return f"{text}, bias={self.bias is not None}"
 
@@ -97,7 +97,7 @@ class RMSNorm(_Affine):
         return result
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Return the constructor's options as text, for ``repr``."""
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
 
 
@@ -137,7 +137,7 @@ class GroupNorm(_Affine):
         return result
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Return the constructor's options as text, for ``repr``."""
         text = f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
         return f"{text}, bias={self.bias is not None}"
 
@@ -201,7 +201,7 @@ class _Tracking(_Affine):
             )
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Return the constructor's options as text, for ``repr``."""
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
             f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
@@ -364,5 +364,5 @@ class LocalResponseNorm(Module):
         return result
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Return the constructor's options as text, for ``repr``."""
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"

@@ -35,12 +35,12 @@ class _Pad(Module):
         self.padding = tuple(integer(name, "padding", size) for size in given)
 
     def forward(self, input: Tensor) -> Tensor:
-        """(*, *size) to (*, *size')."""
+        """Map (*, *size) to (*, *size')."""
         result: Tensor = functional.pad(input, self.padding, self.mode)
         return result
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Return the constructor's options as text, for ``repr``."""
         return f"{self.padding}"
 
 
@@ -50,12 +50,12 @@ class _ConstantPad(_Pad):
         self.value = value
 
     def forward(self, input: Tensor) -> Tensor:
-        """(*, *size) to (*, *size')."""
+        """Map (*, *size) to (*, *size')."""
         result: Tensor = functional.pad(input, self.padding, self.mode, self.value)
         return result
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Return the constructor's options as text, for ``repr``."""
         return f"padding={self.padding}, value={self.value}"
 
 
@@ -64,7 +64,7 @@ class _ZeroPad(_ConstantPad):
         super().__init__(padding, 0.0)
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Return the constructor's options as text, for ``repr``."""
         return f"{self.padding}"
 
 

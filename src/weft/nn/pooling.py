@@ -32,7 +32,7 @@ class _MaxPool(Module):
         self.return_indices, self.ceil_mode = return_indices, ceil_mode
 
     def forward(self, input: Tensor) -> Any:
-        """(N, C, *size) to (N, C, *size'), and the positions with ``return_indices``."""
+        """Map (N, C, *size) to (N, C, *size'), and the positions with ``return_indices``."""
         return getattr(functional, self.op)(
             input,
             self.kernel_size,
@@ -44,7 +44,7 @@ class _MaxPool(Module):
         )
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Return the constructor's options as text, for ``repr``."""
         return (
             f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
             f"dilation={self.dilation}, ceil_mode={self.ceil_mode}"
@@ -96,7 +96,7 @@ class _AvgPool(Module):
         self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
 
     def forward(self, input: Tensor) -> Tensor:
-        """(N, C, *size) to (N, C, *size')."""
+        """Map (N, C, *size) to (N, C, *size')."""
         result: Tensor = getattr(functional, self.op)(
             input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad,
             self.divisor_override,
@@ -104,7 +104,7 @@ class _AvgPool(Module):
         return result
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Return the constructor's options as text, for ``repr``."""
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
@@ -124,7 +124,7 @@ class AvgPool1d(_AvgPool):
         super().__init__(kernel_size, stride, padding, ceil_mode, count_include_pad)
 
     def forward(self, input: Tensor) -> Tensor:
-        """(N, C, L) to (N, C, L')."""
+        """Map (N, C, L) to (N, C, L')."""
         result: Tensor = functional.avg_pool1d(
             input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad
         )
@@ -174,14 +174,14 @@ class _PowerPool(Module):
         )
 
     def forward(self, input: Tensor) -> Tensor:
-        """(N, C, *size) to (N, C, *size')."""
+        """Map (N, C, *size) to (N, C, *size')."""
         result: Tensor = getattr(functional, self.op)(
             input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode
         )
         return result
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Return the constructor's options as text, for ``repr``."""
         return (
             f"norm_type={self.norm_type}, kernel_size={self.kernel_size}, stride={self.stride}, "
             f"ceil_mode={self.ceil_mode}"
@@ -221,11 +221,11 @@ class _Adaptive(Module):
         self.output_size = output_size
 
     def forward(self, input: Tensor) -> Any:
-        """(N, C, *size) to (N, C, *output_size)."""
+        """Map (N, C, *size) to (N, C, *output_size)."""
         return getattr(functional, self.op)(input, self.output_size)
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Return the constructor's options as text, for ``repr``."""
         return f"output_size={self.output_size}"
 
 
@@ -258,7 +258,7 @@ class _AdaptiveMax(_Adaptive):
         self.return_indices = return_indices
 
     def forward(self, input: Tensor) -> Any:
-        """(N, C, *size) to (N, C, *output_size), and the positions with ``return_indices``."""
+        """Map (N, C, *size) to (N, C, *output_size), and the positions with ``return_indices``."""
         return getattr(functional, self.op)(input, self.output_size, self.return_indices)
 
 
@@ -308,14 +308,14 @@ class Upsample(Module):
             self.scale_factor = float(scale_factor)
 
     def forward(self, input: Tensor) -> Tensor:
-        """(N, C, *size) to (N, C, *size')."""
+        """Map (N, C, *size) to (N, C, *size')."""
         result: Tensor = functional.interpolate(
             input, self.size, self.scale_factor, self.mode, self.align_corners, self.recompute_scale_factor
         )
         return result
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Return the constructor's options as text, for ``repr``."""
         given = f"scale_factor={self.scale_factor}" if self.scale_factor is not None else f"size={self.size}"
         return f"{given}, mode={self.mode!r}"
 

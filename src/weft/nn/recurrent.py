@@ -164,7 +164,7 @@ class RNNBase(Module):
         return [self._parameters.get(f"{name}_{suffix}") for name in names]
 
     def forward(self, input: Tensor, hx: Any = None) -> tuple[Tensor, Any]:
-        """(L, N, input_size) to (L, N, directions * hidden_size) and the last states.
+        """Map (L, N, input_size) to (L, N, directions * hidden_size) and the last states.
 
         Or (N, L, …) with ``batch_first``, or (L, …) without a batch. ``hx`` is the first state, (layers * directions,
         N, hidden_size), zeros by default; for ``LSTM`` a pair (h, c).

@@ -23,12 +23,12 @@ class Unfold(Module):
         self.kernel_size, self.dilation, self.padding, self.stride = kernel_size, dilation, padding, stride
 
     def forward(self, input: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C * taps, places), or both without N."""
+        """Map (N, C, H, W) to (N, C * taps, places), or both without N."""
         result: Tensor = functional.unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
         return result
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Return the constructor's options as text, for ``repr``."""
         return (
             f"kernel_size={self.kernel_size}, dilation={self.dilation}, padding={self.padding}, "
             f"stride={self.stride}"
@@ -51,14 +51,14 @@ class Fold(Module):
         self.dilation, self.padding, self.stride = dilation, padding, stride
 
     def forward(self, input: Tensor) -> Tensor:
-        """(N, C * taps, places) to (N, C, *output_size), or both without N."""
+        """Map (N, C * taps, places) to (N, C, *output_size), or both without N."""
         result: Tensor = functional.fold(
             input, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride
         )
         return result
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Return the constructor's options as text, for ``repr``."""
         return (
             f"output_size={self.output_size}, kernel_size={self.kernel_size}, dilation={self.dilation}, "
             f"padding={self.padding}, stride={self.stride}"
@@ -73,12 +73,12 @@ class PixelShuffle(Module):
         self.upscale_factor = upscale_factor
 
     def forward(self, input: Tensor) -> Tensor:
-        """(*, C * r * r, H, W) to (*, C, H * r, W * r)."""
+        """Map (*, C * r * r, H, W) to (*, C, H * r, W * r)."""
         result: Tensor = functional.pixel_shuffle(input, self.upscale_factor)
         return result
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Return the constructor's options as text, for ``repr``."""
         return f"upscale_factor={self.upscale_factor}"
 
 
@@ -90,12 +90,12 @@ class PixelUnshuffle(Module):
         self.downscale_factor = downscale_factor
 
     def forward(self, input: Tensor) -> Tensor:
-        """(*, C, H * r, W * r) to (*, C * r * r, H, W)."""
+        """Map (*, C, H * r, W * r) to (*, C * r * r, H, W)."""
         result: Tensor = functional.pixel_unshuffle(input, self.downscale_factor)
         return result
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Return the constructor's options as text, for ``repr``."""
         return f"downscale_factor={self.downscale_factor}"
 
 
@@ -112,7 +112,7 @@ class ChannelShuffle(Module):
         return result
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Return the constructor's options as text, for ``repr``."""
         return f"groups={self.groups}"
 
 
@@ -129,9 +129,9 @@ class Unflatten(Module):
         self.dim, self.unflattened_size = dim, unflattened_size
 
     def forward(self, input: Tensor) -> Tensor:
-        """(*, size, *) to (*, *unflattened_size, *)."""
+        """Map (*, size, *) to (*, *unflattened_size, *)."""
         return input.unflatten(self.dim, self.unflattened_size)
 
     def extra_repr(self) -> str:
-        """The options."""
+        """Return the constructor's options as text, for ``repr``."""
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

@@ -21,7 +21,7 @@ pi = math.pi
 
 @dataclass(frozen=True)
 class memory_format:
-    """An order of dimensions in memory: a wish, which changes no value; weft keeps rows contiguous."""
+    """An order of dimensions in memory. weft stores rows contiguously: ``to`` and ``contiguous`` refuse others."""
 
     name: str
 

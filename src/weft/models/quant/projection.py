@@ -94,7 +94,7 @@ class QuantizedProjection(Module):
         self.matrix, self.bias = matrix, bias
 
     def forward(self, input: Tensor) -> Tensor:
-        """(*, columns) to (*, rows)."""
+        """Map (*, columns) to (*, rows)."""
         result = self.matrix.multiply(input)
         return result if self.bias is None else result + self.bias
 
@@ -113,7 +113,7 @@ class QuantizedEmbedding(Module):
         self.matrix = matrix
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(*) to (*, columns)."""
+        """Map (*) to (*, columns)."""
         return self.matrix.take(tokens)
 
     def as_linear(self, hidden: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ class CosineAnnealingLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        """The rates of this step."""
+        """Return the learning rates of this step, one for each parameter group."""
         low, step = self.eta_min, self.last_epoch
         if self._is_initial:
             return self._rates()
@@ -73,7 +73,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        """The rates of this step."""
+        """Return the learning rates of this step, one for each parameter group."""
         return [_between(self.eta_min, base, self.T_cur, self.T_i, HOST) for base in self.base_lrs]
 
     def step(self, epoch: float | None = None) -> None:

@@ -58,7 +58,7 @@ class LambdaLR(_FunctionSchedule):
     """
 
     def get_lr(self) -> list[float]:
-        """The rates of this step."""
+        """Return the learning rates of this step, one for each parameter group."""
         pairs = zip(self.lr_lambdas, self.base_lrs, strict=True)
         return [base * function(self.last_epoch) for function, base in pairs]
 
@@ -67,7 +67,7 @@ class MultiplicativeLR(_FunctionSchedule):
     """The rate times ``lr_lambda(step)`` at each step, as ``torch.optim.lr_scheduler.MultiplicativeLR``."""
 
     def get_lr(self) -> list[float]:
-        """The rates of this step."""
+        """Return the learning rates of this step, one for each parameter group."""
         if self._is_initial:
             return self._rates()
         pairs = zip(self.lr_lambdas, self._rates(), strict=True)
@@ -85,7 +85,7 @@ class StepLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        """The rates of this step."""
+        """Return the learning rates of this step, one for each parameter group."""
         if self.last_epoch == 0 or self.last_epoch % self.step_size:
             return self._rates()
         return [rate * self.gamma for rate in self._rates()]
@@ -107,7 +107,7 @@ class MultiStepLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        """The rates of this step."""
+        """Return the learning rates of this step, one for each parameter group."""
         if self.last_epoch not in self.milestones:
             return self._rates()
         return [rate * self.gamma ** self.milestones[self.last_epoch] for rate in self._rates()]
@@ -130,7 +130,7 @@ class ConstantLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        """The rates of this step."""
+        """Return the learning rates of this step, one for each parameter group."""
         if self.last_epoch == 0:
             return [rate * self.factor for rate in self._rates()]
         if self.last_epoch != self.total_iters:
@@ -165,7 +165,7 @@ class LinearLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        """The rates of this step."""
+        """Return the learning rates of this step, one for each parameter group."""
         if self.last_epoch == 0:
             return [rate * self.start_factor for rate in self._rates()]
         if self._is_initial or self.last_epoch > self.total_iters:
@@ -187,7 +187,7 @@ class ExponentialLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        """The rates of this step."""
+        """Return the learning rates of this step, one for each parameter group."""
         return self._rates() if self._is_initial else [rate * self.gamma for rate in self._rates()]
 
     def _factor(self, step: Any, numbers: Numbers) -> Any:
@@ -208,7 +208,7 @@ class PolynomialLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        """The rates of this step."""
+        """Return the learning rates of this step, one for each parameter group."""
         if self._is_initial or self.last_epoch > self.total_iters:
             return self._rates()
         left = 1.0 - self.last_epoch / self.total_iters
