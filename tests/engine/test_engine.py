@@ -200,8 +200,11 @@ def test_progress_names_every_tensor(path: Path) -> None:
 def test_files_that_do_not_load(path: Path, tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="none"):
         Engine.load(tmp_path / "none.gguf")
-    with pytest.raises(UnsupportedError, match="gguf"):
+    with pytest.raises(MissingFileError, match=r"config\.json"):
         Engine.load(tmp_path)
+    (tmp_path / "model.bin").write_bytes(b"")
+    with pytest.raises(UnsupportedError, match="gguf"):
+        Engine.load(tmp_path / "model.bin")
     (tmp_path / "text.gguf").write_text("not a model, but long enough for a header")
     with pytest.raises(FormatError, match="magic"):
         Engine.load(tmp_path / "text.gguf")
@@ -238,3 +241,38 @@ def test_the_demo_model_continues_as_llama_cpp() -> None:
         assert same == len(theirs) or row["gaps"][same] < ROUNDING, f"token {same} of {row['prompt']!r}"
         agreed += same
     assert agreed > 6 * len(rows)
+
+
+def directory(path: Path, **settings: object) -> Path:
+    """Return a checkpoint directory of the tiny model with the vocabulary of bytes."""
+    reference().save_pretrained(path)
+    byte_vocabulary.byte_tokenizer()._library.save(str(path / "tokenizer.json"))
+    (path / "tokenizer_config.json").write_text(json.dumps({"eos_token": "</s>", **settings}))
+    return path
+
+
+def test_a_directory_answers_as_the_file_does(engine: Engine, tmp_path: Path) -> None:
+    path = directory(tmp_path / "a", chat_template=TEMPLATE)
+    (path / "generation_config.json").write_text(json.dumps({"eos_token_id": [END]}))
+    loaded = Engine.load(path)
+    messages = [{"role": "user", "content": "hello <|im_end|>"}]
+    found, expected = (each.chat(messages, max_tokens=9, ignore_eos=True) for each in (loaded, engine))
+    assert (found.tokens, found.text) == (expected.tokens, expected.text)
+    assert loaded.tokenizer.eos == {END, byte_vocabulary.CONTROL_TOKENS["</s>"]}
+    assert loaded.tokenizer.bos is None
+
+
+def test_the_template_file_and_the_beginning_of_a_sequence_of_a_directory(tmp_path: Path) -> None:
+    path = directory(tmp_path / "a", bos_token={"content": "<s>"}, add_bos_token=True)
+    assert Engine.load(path).template is None
+    (path / "chat_template.jinja").write_text("{{ bos_token }}{{ messages[0].content }}")
+    loaded = Engine.load(path)
+    assert loaded.tokenizer.bos == byte_vocabulary.CONTROL_TOKENS["<s>"]
+    assert loaded.template is not None
+    assert loaded.template.render([{"role": "user", "content": "a"}]) == "<s>a"
+    (path / "tokenizer.json").write_text("{}")
+    with pytest.raises(FormatError, match=r"tokenizer\.json"):
+        Engine.load(path)
+    (path / "tokenizer.json").unlink()
+    with pytest.raises(MissingFileError, match=r"tokenizer\.json"):
+        Engine.load(path)

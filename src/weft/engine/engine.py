@@ -13,6 +13,7 @@ import numpy as np
 
 from weft import dtypes
 from weft.dtypes import DType
+from weft.engine.directory import read_tokenizer
 from weft.engine.runner import Runner
 from weft.engine.sampling import Sampling
 from weft.engine.stopping import StopTexts
@@ -20,6 +21,8 @@ from weft.engine.template import ChatTemplate
 from weft.engine.tokenizer import Tokenizer, from_gguf
 from weft.errors import ArgumentError, UnsupportedError, mistake
 from weft.models import Decoder
+from weft.models import load as load_model
+from weft.models.directory import counting
 from weft.models.gguf import GGUFFile, load_gguf
 
 Message = Mapping[str, Any]
@@ -82,10 +85,10 @@ class Engine:
         cls, path: str | os.PathLike[str], *, device: str = "cpu", dtype: DType = dtypes.float32,
         context: int | None = None, progress: Callable[[str, int, int], None] | None = None,
     ) -> Engine:  # fmt: skip
-        """Load a GGUF file.
+        """Load a GGUF file, or a directory with ``config.json``, safetensors and ``tokenizer.json``.
 
         Args:
-            path: the file.
+            path: the file or the directory.
             device: where the model runs.
             dtype: the type of weights and activations.
             context: most tokens of prompt and answer together; None takes the model's, up to 8,192.
@@ -96,18 +99,16 @@ class Engine:
             FormatError: where the file is damaged, or its weights do not fit its configuration.
             UnsupportedError: where its architecture, or a part of it, is not covered.
         """
+        if Path(path).is_dir():
+            model = load_model(path, dtype=dtype, device=device, progress=progress)
+            tokenizer, template = read_tokenizer(Path(path), model.config.eos)
+            return cls(model, tokenizer, template, context=context, device=device, name=Path(path).name)
         if Path(path).suffix.lower() != ".gguf":
-            raise UnsupportedError(mistake("Engine.load", "path", repr(str(path)), "a .gguf file"))
+            raise UnsupportedError(
+                mistake("Engine.load", "path", repr(str(path)), "a .gguf file or a directory")
+            )
         with GGUFFile(path) as file:
-            total, count = len(file.tensors), 0
-
-            def told(name: str) -> None:
-                nonlocal count
-                count += 1
-                if progress is not None:
-                    progress(name, count, total)
-
-            model = load_gguf(file, dtype, device, progress=told)
+            model = load_gguf(file, dtype, device, progress=counting(progress, len(file.tensors)))
             tokenizer = from_gguf(file.metadata, str(path))
             source = file.metadata.get("tokenizer.chat_template")
             names = [

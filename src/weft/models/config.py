@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 RopeScaling = Literal["default", "linear", "llama3"]
+ACTIVATION_NAMES = ("silu", "gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
+"""The activations of feed-forward parts, as ``config.json`` calls them."""
 
 
 @dataclass(frozen=True)

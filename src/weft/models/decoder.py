@@ -19,6 +19,8 @@ from weft.tensors.tensor import Tensor, tensor
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": functional.silu,
     "gelu": functional.gelu,
+    "gelu_new": lambda input: functional.gelu(input, approximate="tanh"),
+    "gelu_pytorch_tanh": lambda input: functional.gelu(input, approximate="tanh"),
     "relu": functional.relu,
 }
 """By the name in ``config.json``."""

@@ -1,0 +1,185 @@
+"""``load`` and ``save``: a model as a directory with ``config.json`` and safetensors, as Hugging Face has it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from weft import devices, dtypes
+from weft import metatensor as mt
+from weft.dtypes import DType
+from weft.errors import ArgumentError, FormatError, MissingFileError, UnsupportedError, mistake
+from weft.io import save as save_tensors
+from weft.io import shards
+from weft.metatensor.atomic import replacing
+from weft.metatensor.scalars import TENSORS
+from weft.models.decoder import Decoder
+from weft.models.families import config_from, config_to
+from weft.models.gguf import GGUFFile, load_gguf
+from weft.models.loading import Ledger, LoadingSource
+from weft.tensors import host
+from weft.tensors.creation import zeros
+from weft.tensors.tensor import Tensor
+
+WEIGHTS, CONFIG, GENERATION = "model.safetensors", "config.json", "generation_config.json"
+IGNORED_SUFFIXES = (".rotary_emb.inv_freq",)
+"""Ends of names of tensors that the configuration already says."""
+MOST_JSON = 200_000_000
+"""Bytes of the longest JSON file that is read."""
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file; ``FormatError`` names a file that holds none."""
+    if not path.is_file():
+        raise MissingFileError(mistake("load", "path", repr(str(path)), "a file that is there"))
+    if path.stat().st_size > MOST_JSON:
+        raise FormatError(mistake(repr(str(path)), "size", path.stat().st_size, f"at most {MOST_JSON} bytes"))
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{str(path)!r} is not JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise FormatError(mistake(repr(str(path)), "content", f"a {type(found).__name__}", "an object"))
+    return found
+
+
+class DirectorySource(LoadingSource):
+    """Weights of open safetensors files under their own names; ``ignored`` may be there and are not read."""
+
+    def __init__(
+        self, tensors: dict[str, mt.File], ledger: Ledger, dtype: DType, device: str, ignored: frozenset[str],
+        prefix: str = "",
+    ) -> None:  # fmt: skip
+        super().__init__(ledger, dtype, device, prefix)
+        self.tensors, self.ignored = tensors, ignored
+
+    def __truediv__(self, name: str) -> DirectorySource:
+        prefix = f"{self.prefix}{name}."
+        return DirectorySource(self.tensors, self.ledger, self.dtype, self.device, self.ignored, prefix)
+
+    def names(self) -> Sequence[str]:
+        """Every name in the files but the ignored ones."""
+        return [
+            name for name in self.tensors if name not in self.ignored and not name.endswith(IGNORED_SUFFIXES)
+        ]
+
+    def shape_of(self, name: str) -> tuple[int, ...] | None:
+        """A tensor's shape."""
+        file = self.tensors.get(name)
+        return None if file is None else tuple(file.kinds[name].shape)  # type: ignore[attr-defined]
+
+    def read(self, name: str) -> Any:
+        """A tensor as a view of its file, in the file's type."""
+        return self.tensors[name][name]
+
+    def tensor(self, name: str, shape: Sequence[int]) -> Tensor:
+        """A weight of the files, in the source's type."""
+        full = self.prefix + name
+        if not self.has(name, shape):
+            return zeros(0, device=self.device)
+        kind = TENSORS.get(self.tensors[full].kinds[full].name)  # type: ignore[attr-defined]
+        if kind not in ("float32", "float16", "bfloat16", "float64"):
+            self.ledger.problems.append(f"{full} is {kind}, expected floating-point numbers")
+            return zeros(0, device=self.device)
+        uploaded = host.from_numpy(self.read(full), dtypes.named(kind), devices.open(self.device))
+        return Tensor.wrap(uploaded).to(self.dtype)
+
+
+def load(
+    path: str | os.PathLike[str], *, dtype: DType = dtypes.float32, device: str = "cpu",
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Decoder:  # fmt: skip
+    """Load a model: a directory with ``config.json`` and safetensors (in shards too), or a GGUF file.
+
+    Files are mapped into memory and uploaded tensor by tensor.
+
+    Args:
+        path: the directory or the file.
+        dtype: the type of weights and activations.
+        device: where the model runs.
+        progress: is told name, number and total of the tensors that are read.
+
+    Raises:
+        MissingFileError: where a file is not there.
+        FormatError: for a damaged file, and for weights that are missing, misshapen or unexpected, all named.
+        UnsupportedError: for an unknown ``model_type``, or fields that the family's row does not cover.
+
+    >>> import tempfile, weft as wf
+    >>> from weft import models
+    >>> config = models.families.config_from({"model_type": "llama", "vocab_size": 11, "hidden_size": 8,
+    ...     "intermediate_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}, "config.json")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     models.save(models.Decoder(config), folder)
+    ...     tuple(models.load(folder)(wf.tensor([[1, 2, 3]])).shape)
+    (1, 3, 11)
+    """
+    source = Path(path)
+    if not source.exists():
+        raise MissingFileError(mistake("load", "path", repr(str(path)), "a directory or a .gguf file"))
+    if source.is_dir():
+        return _load_directory(source, dtype, device, progress)
+    if source.suffix.lower() != ".gguf":
+        raise UnsupportedError(mistake("load", "path", repr(str(path)), "a directory or a .gguf file"))
+    with GGUFFile(source) as file:
+        return load_gguf(file, dtype, device, progress=counting(progress, len(file.tensors)))
+
+
+def counting(told: Callable[[str, int, int], None] | None, total: int) -> Callable[[str], None]:
+    """Return a function of a name that tells name, number and total."""
+    count = 0
+
+    def tell(name: str) -> None:
+        nonlocal count
+        count += 1
+        if told is not None:
+            told(name, count, total)
+
+    return tell
+
+
+def _load_directory(
+    folder: Path, dtype: DType, device: str, progress: Callable[[str, int, int], None] | None
+) -> Decoder:
+    config = config_from(read_json(folder / CONFIG), str(folder / CONFIG))
+    if (folder / GENERATION).exists():
+        ends = read_json(folder / GENERATION).get("eos_token_id")
+        listed = [] if ends is None else ends if isinstance(ends, list) else [ends]
+        if not all(type(token) is int for token in listed):
+            raise FormatError(
+                mistake(repr(str(folder / GENERATION)), "eos_token_id", repr(ends)[:60], "token ids")
+            )
+        config = replace(config, eos=tuple(dict.fromkeys([*config.eos, *listed])))
+    with shards.read(folder / WEIGHTS) as (files, _):
+        tensors = {name: file for file in files for name in file.kinds}
+        ledger = Ledger(counting(progress, len(tensors)))
+        ignored = frozenset({"lm_head.weight"} if config.tied else ())
+        source = DirectorySource(tensors, ledger, dtype, device, ignored)
+        model = Decoder(config, source)
+        source.finish(str(folder))
+    return model
+
+
+def save(model: Decoder, path: str | os.PathLike[str], *, max_shard_size: int | str | None = "5GB") -> None:
+    """Write a model as a directory that ``load`` and transformers' ``from_pretrained`` read.
+
+    Writes ``config.json`` and ``model.safetensors``, in shards of at most ``max_shard_size`` bytes.
+
+    Raises:
+        UnsupportedError: for a configuration that its family's ``config.json`` cannot say, or quantised weights.
+    """
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise ArgumentError(mistake("save", "path", repr(str(path)), "a directory"))
+    config = config_to(model.config)
+    weights = dict(model.named_parameters())
+    if any(name.endswith(".packed") for name, _ in model.named_buffers()):
+        raise UnsupportedError("save: the model has quantised weights; load it with quantized=False")
+    config["dtype"] = next(iter(weights.values())).dtype.name
+    folder.mkdir(parents=True, exist_ok=True)
+    save_tensors(weights, folder / WEIGHTS, max_shard_size=max_shard_size)
+    with replacing(folder / CONFIG) as file:
+        file.write((json.dumps(config, indent=2) + "\n").encode())

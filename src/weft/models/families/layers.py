@@ -1,0 +1,93 @@
+"""Windows and rotations from layer to layer: how a ``config.json`` says them, read and written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from weft.models.config import LayerConfig
+from weft.models.families.fields import Fields
+from weft.models.families.rope import LAYER_TYPES
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """``read(fields, count)`` gives the layers, ``write(layers)`` the fields that say the same."""
+
+    read: Callable[[Fields, int], tuple[LayerConfig, ...]]
+    write: Callable[[tuple[LayerConfig, ...]], dict[str, Any]]
+
+
+def _alike(fields: Fields, count: int) -> tuple[LayerConfig, ...]:
+    return (LayerConfig(),) * count
+
+
+def _windowed(fields: Fields, count: int) -> tuple[LayerConfig, ...]:
+    return (LayerConfig(fields("sliding_window", int, None)),) * count
+
+
+def read_types(fields: Fields, count: int, usual: list[str]) -> list[str]:
+    """Return ``layer_types``, or the ``usual`` types where there is none."""
+    types: list[str] = fields("layer_types", list, usual)
+    if len(types) != count:
+        raise fields.error("layer_types", f"{len(types)} entries", f"{count}, one a layer")
+    wrong = next((name for name in types if name not in LAYER_TYPES), None)
+    if wrong is not None:
+        raise fields.error("layer_types", repr(wrong), f"one of {', '.join(LAYER_TYPES)}")
+    return types
+
+
+def _switched(fields: Fields, count: int) -> tuple[LayerConfig, ...]:
+    """Qwen's: windows from layer ``max_window_layers`` on, only with ``use_sliding_window``."""
+    used, window = fields("use_sliding_window", bool, False), fields("sliding_window", int, None)
+    window = window if used else None
+    fields.read.add("max_window_layers")
+    first = fields.given.get("max_window_layers", 28)
+    if type(first) is not int:
+        raise fields.error("max_window_layers", repr(first)[:60], "an integer")
+    usual = [LAYER_TYPES[window is not None and index >= first] for index in range(count)]
+    types = read_types(fields, count, usual)
+    if window is None and LAYER_TYPES[1] in types:
+        raise fields.error("layer_types", repr(LAYER_TYPES[1]), "full_attention, as there is no window")
+    return tuple(LayerConfig(window if name == LAYER_TYPES[1] else None) for name in types)
+
+
+def types_of(layers: tuple[LayerConfig, ...]) -> dict[str, Any]:
+    """Return ``layer_types`` and ``sliding_window``."""
+    window = next((layer.window for layer in layers if layer.window is not None), None)
+    return {
+        "layer_types": [LAYER_TYPES[layer.window is not None] for layer in layers],
+        "sliding_window": window,
+    }
+
+
+def _write_switched(layers: tuple[LayerConfig, ...]) -> dict[str, Any]:
+    written = types_of(layers)
+    return {**written, "use_sliding_window": written["sliding_window"] is not None}
+
+
+def _smollm3(fields: Fields, count: int) -> tuple[LayerConfig, ...]:
+    """Layers without rotation, every fourth by default; those have the window where one is used."""
+    every = fields("no_rope_layer_interval", int, 4)
+    rotates = fields("no_rope_layers", list, [int((index + 1) % every != 0) for index in range(count)])
+    if len(rotates) < count or not all(value in (0, 1) for value in rotates):
+        raise fields.error("no_rope_layers", repr(rotates)[:60], f"{count} times 0 or 1")
+    used, window = fields("use_sliding_window", bool, False), fields("sliding_window", int, None)
+    window = window if used else None
+    usual = [LAYER_TYPES[window is not None and not rotate] for rotate in rotates[:count]]
+    types = read_types(fields, count, usual)
+    return tuple(
+        LayerConfig(window if name == LAYER_TYPES[1] else None, bool(rotate))
+        for name, rotate in zip(types, rotates, strict=False)
+    )
+
+
+def _write_smollm3(layers: tuple[LayerConfig, ...]) -> dict[str, Any]:
+    return {**_write_switched(layers), "no_rope_layers": [int(layer.rope) for layer in layers]}
+
+
+ALIKE = Pattern(_alike, lambda layers: {})
+WINDOWED = Pattern(_windowed, lambda layers: {"sliding_window": layers[0].window})
+SWITCHED = Pattern(_switched, _write_switched)
+SMOLLM3 = Pattern(_smollm3, _write_smollm3)
