@@ -207,6 +207,20 @@ def test_devices_are_strings(device: Any) -> None:
     assert wf.zeros_like(x).device == x.device
 
 
+def test_a_name_that_means_another_device_makes_tensors_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = wf.devices.open("cpu")
+    with monkeypatch.context() as patch:
+        patch.setattr(wf.devices, "_devices", {})
+        second = wf.devices.open("cpu")
+        before = second.memory_stats().in_use
+        kept = [wf.zeros(1237, device="cpu"), wf.zeros(1237, device="cpu")]
+        assert second.memory_stats().in_use == before + 2 * 4 * 1237
+    gc.collect()
+    before = first.memory_stats().in_use
+    kept.append(wf.zeros(1237, device="cpu"))
+    assert first.memory_stats().in_use == before + 4 * 1237
+
+
 def test_dispose_frees_at_once(device: Any) -> None:
     gc.collect()  # of earlier tests, which would else be counted here
     before = device.memory_stats().in_use

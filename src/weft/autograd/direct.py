@@ -14,6 +14,7 @@ from weft.autograd.mode import is_enabled
 from weft.autograd.node import Edge, GradientNode
 from weft.autograd.operands import edge_of
 from weft.autograd.wrapping import wrap
+from weft.devices import means
 from weft.ops import OPS, OpSpec, interpreter_stack
 from weft.tensors.array import Array, type_of_data
 from weft.tensors.eager import EAGER
@@ -56,10 +57,12 @@ def carry_out(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any],
         known = _PREPARED[tuple(key)]
     except (KeyError, AttributeError, TypeError):  # not prepared, or no operands of this stack
         return _interpreted(op, operands, attributes, None)
-    if (
-        attributes and not known.device.direct and "device" in attributes
-    ):  # the name may mean another device now
-        return _interpreted(op, operands, attributes, None)
+    if attributes and "device" in attributes:
+        device = known.device
+        if not device.direct or not means(
+            attributes["device"], device
+        ):  # the name may mean another device now
+            return _interpreted(op, operands, attributes, None)
     made = EAGER.run_prepared(known, op, values, attributes, None)
     node = None
     if tracked and op.gradient is not None and is_enabled():

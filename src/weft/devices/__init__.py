@@ -89,6 +89,15 @@ def open(name: str) -> Device:
         return found
 
 
+def means(name: str, device: Device) -> bool:
+    """Return whether a name means this very device now, without opening one.
+
+    >>> means("cpu", open("cpu"))
+    True
+    """
+    return _devices.get(name) is device
+
+
 def _print_where_asked(device: Device) -> None:
     """Print a device's dispatches at the level that ``WEFT_DEBUG`` sets: see ``Printer``."""
     text = os.environ.get("WEFT_DEBUG") or "0"

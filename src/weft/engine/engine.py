@@ -24,6 +24,7 @@ from weft.models import Decoder
 from weft.models import load as load_model
 from weft.models.directory import counting
 from weft.models.gguf import GGUFFile, load_gguf
+from weft.models.quant.integers import QUANTIZE
 
 Message = Mapping[str, Any]
 MOST_CONTEXT = 8192
@@ -83,7 +84,8 @@ class Engine:
     @classmethod
     def load(
         cls, path: str | os.PathLike[str], *, device: str = "cpu", dtype: DType = dtypes.float32,
-        context: int | None = None, progress: Callable[[str, int, int], None] | None = None,
+        context: int | None = None, quantize: str | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
     ) -> Engine:  # fmt: skip
         """Load a GGUF file, or a directory with ``config.json``, safetensors and ``tokenizer.json``.
 
@@ -92,13 +94,30 @@ class Engine:
             device: where the model runs.
             dtype: the type of weights and activations.
             context: most tokens of prompt and answer together; None takes the model's, up to 8,192.
+            quantize: ``"int8"`` or ``"int4"`` quantises the matrices that a GGUF file holds as floats; those that the
+                file holds quantised stay as they are, as do those whose columns are no multiple of 32.
             progress: is told name, number and total of the tensors that are read.
 
         Raises:
+            ArgumentError: where ``quantize`` is not known.
             MissingFileError: where there is no file.
             FormatError: where the file is damaged, or its weights do not fit its configuration.
             UnsupportedError: where its architecture, or a part of it, is not covered.
         """
+        if quantize is not None and quantize not in QUANTIZE:
+            expected = f"None or one of {', '.join(map(repr, QUANTIZE))}"
+            raise ArgumentError(mistake("Engine.load", "quantize", repr(quantize), expected))
+        form = None if quantize is None else QUANTIZE[quantize]
+        if Path(path).is_dir() and form is not None:
+            raise UnsupportedError(
+                mistake(
+                    "Engine.load",
+                    "quantize",
+                    repr(quantize),
+                    "None for a directory",
+                    "only GGUF files can be",
+                )
+            )
         if Path(path).is_dir():
             model = load_model(path, dtype=dtype, device=device, progress=progress)
             tokenizer, template = read_tokenizer(Path(path), model.config.eos)
@@ -108,7 +127,9 @@ class Engine:
                 mistake("Engine.load", "path", repr(str(path)), "a .gguf file or a directory")
             )
         with GGUFFile(path) as file:
-            model = load_gguf(file, dtype, device, progress=counting(progress, len(file.tensors)))
+            model = load_gguf(
+                file, dtype, device, quantize=form, progress=counting(progress, len(file.tensors))
+            )
             tokenizer = from_gguf(file.metadata, str(path))
             source = file.metadata.get("tokenizer.chat_template")
             names = [

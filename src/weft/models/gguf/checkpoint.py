@@ -18,6 +18,7 @@ from weft.models.gguf.architectures import (
 )
 from weft.models.gguf.reader import GGUFFile
 from weft.models.loading import Ledger, LoadingSource
+from weft.models.quant.format import QuantFormat
 from weft.models.quant.projection import QuantizedEmbedding, QuantizedMatrix, QuantizedProjection
 from weft.nn.module import Module
 
@@ -27,24 +28,34 @@ class GGUFSource(LoadingSource):
 
     def __init__(
         self, file: GGUFFile, ledger: Ledger, dtype: DType, device: str, heads: dict[str, int], quantized: bool,
-        prefix: str = "",
+        quantize: QuantFormat | None = None, prefix: str = "",
     ) -> None:  # fmt: skip
         super().__init__(ledger, dtype, device, prefix)
-        self.file, self.heads, self.quantized = file, heads, quantized
+        self.file, self.heads, self.quantized, self.quantize = file, heads, quantized, quantize
 
     def __truediv__(self, name: str) -> GGUFSource:
         prefix = f"{self.prefix}{name}."
-        return GGUFSource(self.file, self.ledger, self.dtype, self.device, self.heads, self.quantized, prefix)
+        return GGUFSource(
+            self.file, self.ledger, self.dtype, self.device, self.heads, self.quantized, self.quantize, prefix
+        )
 
     def _matrix(self, rows: int, columns: int) -> QuantizedMatrix | None:
-        """The part's weight as the file's own quants; None where it must be dequantised."""
+        """The part's weight as the file's own quants, or quantised here; None where it becomes a float tensor."""
         name = f"{self.prefix}weight"
         found = self.file.tensors.get(tensor_name(name))
-        if not self.quantized or found is None or not QuantizedMatrix.suits(found.format, columns):
+        if found is None:
             return None
-        if not self.has("weight", (rows, columns)):
+        own = self.quantized and bool(found.format.scale)
+        form = found.format if own else self.quantize
+        if (
+            form is None
+            or not QuantizedMatrix.suits(form, columns)
+            or not self.has("weight", (rows, columns))
+        ):
             return None
-        return QuantizedMatrix.of(found.format, self.rows(name), self.device)
+        if own:
+            return QuantizedMatrix.of(form, self.rows(name), self.device)
+        return QuantizedMatrix.of_weights(form, self.read(name), self.device)
 
     def linear(self, name: str, out_features: int, in_features: int, bias: bool = False) -> Module:
         """The linear layer called ``name`` of this part, with the file's quants where kernels take them."""
@@ -97,14 +108,18 @@ class GGUFSource(LoadingSource):
 
 def load_gguf(
     file: GGUFFile, dtype: DType = dtypes.float32, device: str = "cpu", *, quantized: bool = True,
-    progress: Callable[[str], None] | None = None,
+    quantize: QuantFormat | None = None, progress: Callable[[str], None] | None = None,
 ) -> Decoder:  # fmt: skip
-    """The model of an open file; ``FormatError`` names every tensor that is missing, misshapen or unexpected."""
+    """The model of an open file; ``FormatError`` names every tensor that is missing, misshapen or unexpected.
+
+    With ``quantized`` matrices keep the file's quants. ``quantize`` is the format, one of weft's own, to which all
+    other matrices are quantised whose columns are a multiple of its group.
+    """
     path = str(file.path)
     config = config_of(file.metadata, file.tensors, path)
     interleaved = architecture_of(file.metadata, path).interleaved
     heads = {"q_proj": config.num_heads, "k_proj": config.num_kv_heads} if interleaved else {}
-    source = GGUFSource(file, Ledger(progress), dtype, device, heads, quantized)
+    source = GGUFSource(file, Ledger(progress), dtype, device, heads, quantized, quantize)
     model = Decoder(config, source)
     source.finish(path)
     return model

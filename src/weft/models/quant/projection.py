@@ -8,6 +8,7 @@ import numpy as np
 
 from weft.kernels.library.quantized import GROUP, SCALE_COLUMNS, interleave, interleave_scales
 from weft.models.quant.format import QuantFormat
+from weft.models.quant.integers import Parts, rounded
 from weft.nn.module import Module
 from weft.ops import bind
 from weft.ops.matmul.quantized import QUANTIZED_EMBEDDING, QUANTIZED_LINEAR
@@ -34,7 +35,17 @@ class QuantizedMatrix(Module):
     @classmethod
     def of(cls, form: QuantFormat, rows: Any, device: str) -> QuantizedMatrix:
         """Repack uint8 ``rows`` (rows, bytes) of a format whose groups are of 16 elements or a multiple."""
-        quants, scales, minima = form.groups(rows)
+        return cls.of_parts(form, form.groups(rows), device)
+
+    @classmethod
+    def of_weights(cls, form: QuantFormat, weights: Any, device: str) -> QuantizedMatrix:
+        """Quantise float weights (rows, columns) to one of weft's own formats."""
+        return cls.of_parts(form, rounded(form, weights), device)
+
+    @classmethod
+    def of_parts(cls, form: QuantFormat, parts: Parts, device: str) -> QuantizedMatrix:
+        """Interleave quants, scales and minima, as ``QuantFormat.groups`` gives them."""
+        quants, scales, minima = parts
         bits = next(field.bits for field in form.fields if field.name == "q")
         signed = next(field.kind == "int" for field in form.fields if field.name == "q")
         shift = 128 if signed else 0
@@ -51,7 +62,7 @@ class QuantizedMatrix(Module):
             tensors[0],
             tensors[1],
             tensors[2] if len(tensors) > 2 else None,
-            len(rows),
+            len(quants),
             form.zero + shift,
             form.name,
         )
@@ -59,7 +70,12 @@ class QuantizedMatrix(Module):
     @staticmethod
     def suits(form: QuantFormat, columns: int) -> bool:
         """Whether the kernels take a matrix of this format and width."""
-        return bool(form.scale) and form.group % SCALE_COLUMNS == 0 and columns % GROUP == 0
+        return (
+            bool(form.scale)
+            and form.group % SCALE_COLUMNS == 0
+            and columns % GROUP == 0
+            and columns % form.elements == 0
+        )
 
     @property
     def columns(self) -> int:
