@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import weft as wf
 from tests.models.checkpoints import Case, model, write
@@ -88,17 +89,21 @@ def test_an_unknown_format_is_named(tmp_path: Path) -> None:
         Engine.load(tmp_path / "model.gguf", quantize="int3")
 
 
-def test_a_float_file_loads_quantised(tmp_path: Path) -> None:
-    made = model(Case("llama", SIZES))
-    path = write(tmp_path / "model.gguf", made)
+@pytest.mark.parametrize("name", QUANTIZE)
+def test_a_float_file_loads_quantised(tmp_path: Path, name: str) -> None:
+    form, made = QUANTIZE[name], model(Case("llama", SIZES))
     ids = np.arange(12)[None] * 7 % 131
-    with GGUFFile(path) as file:
-        exact = load_gguf(file)
-        found = {name: load_gguf(file, quantize=form) for name, form in QUANTIZE.items()}
-    wanted = cached(exact, ids, "cpu", [12])
-    for name, bound in (("int8", 0.05), ("int4", 0.2)):
-        matrices = [part for part in found[name].modules() if isinstance(part, QuantizedMatrix)]
-        assert len(matrices) >= 3 * 7 + 1
-        assert {matrix.format for matrix in matrices} == {QUANTIZE[name].name}
-        error = np.abs(cached(found[name], ids, "cpu", [12]) - wanted).max() / np.abs(wanted).max()
-        assert 0 < error < bound, (name, error)
+    with GGUFFile(write(tmp_path / "model.gguf", made)) as file:
+        found = load_gguf(file, quantize=form)
+    matrices = [part for part in found.modules() if isinstance(part, QuantizedMatrix)]
+    assert len(matrices) >= 3 * 7 + 1
+    assert {matrix.format for matrix in matrices} == {form.name}
+    with (
+        torch.no_grad()
+    ):  # the reference multiplies by the dequantised weights; what differs is the activations' rounding
+        for weight in made.parameters():
+            if weight.dim() == 2:
+                weight.copy_(torch.from_numpy(form.dequantize(quantize(form, weight.numpy()))))
+        wanted = made(torch.from_numpy(ids)).logits.numpy()
+    error = np.abs(cached(found, ids, "cpu", [12]) - wanted).max() / np.abs(wanted).max()
+    assert 0 < error < 0.05, error
