@@ -169,6 +169,18 @@ def edited(folder: Path, target: Path, name: str = "llama", **changed: Any) -> P
         ({"num_key_value_heads": 4}, "num_key_value_heads", FormatError),
         ({"rms_norm_eps": float("nan")}, "rms_norm_eps", FormatError),
         ({"eos_token_id": "2"}, "eos_token_id", FormatError),
+        ({"is_decoder": True}, "is_decoder", UnsupportedError),
+        ({"auto_map": {"AutoModel": "own.Model"}}, "auto_map", UnsupportedError),
+        (
+            {"rope_parameters": {"rope_type": "default"}, "rope_scaling": {"type": "linear", "factor": 2.0}},
+            "rope_scaling",
+            FormatError,
+        ),
+        (
+            {"rope_parameters": {"rope_type": "default", "type": "linear", "factor": 2.0}},
+            "rope_parameters.type",
+            FormatError,
+        ),
     ],
 )
 def test_fields_that_are_not_covered_or_impossible_are_named(

@@ -12,14 +12,16 @@ REQUIRED: Any = object()
 """The default of a field that must be there."""
 INERT = frozenset(
     "_attn_implementation _attn_implementation_autoset _name_or_path _num_labels architectures attention_dropout "
-    "auto_map bos_token_id chunk_size_feed_forward dtype embd_pdrop eos_token_id finetuning_task hidden_dropout "
-    "id2label initializer_range is_decoder is_encoder_decoder label2id model_type output_attentions "
+    "bos_token_id chunk_size_feed_forward dtype embd_pdrop eos_token_id finetuning_task hidden_dropout "
+    "id2label initializer_range label2id model_type output_attentions "
     "output_hidden_states output_router_logits pad_token_id pretraining_tp problem_type resid_pdrop return_dict "
     "router_aux_loss_coef router_jitter_noise summary_activation summary_first_dropout summary_proj_to_labels "
     "summary_type summary_use_proj tokenizer_class torch_dtype transformers_version unsloth_fixed "
-    "unsloth_version use_cache add_cross_attention".split()
+    "unsloth_version use_cache".split()
 )
 """Fields that do not change the logits of inference, and those that are read elsewhere."""
+SWITCHED_OFF = frozenset({"add_cross_attention", "is_decoder", "is_encoder_decoder"})
+"""Fields that change nothing while they are false."""
 KINDS = {
     int: "an integer above 0",
     float: "a finite number",
@@ -37,7 +39,7 @@ class Fields:
         self, given: Mapping[str, Any], path: str, inert: Iterable[str] = (), prefix: str = ""
     ) -> None:
         self.given, self.path, self.prefix = given, path, prefix
-        self.read = set(inert)
+        self.read = {*inert, *(name for name in SWITCHED_OFF if given.get(name) is False)}
 
     def __contains__(self, name: str) -> bool:
         return self.given.get(name) is not None

@@ -45,6 +45,8 @@ def read_rope(fields: Fields, head_dim: int, positions: int, theta: float = 1000
     part = fields("partial_rotary_factor", float, 1.0)
     scaling: Mapping[str, Any] = fields("rope_scaling", dict, {})
     given: Mapping[str, Any] = fields("rope_parameters", dict, scaling)
+    if scaling and given != scaling:
+        raise fields.error("rope_scaling", repr(scaling)[:60], "none, or the same, beside rope_parameters")
     nested = [name for name in LAYER_TYPES if isinstance(given.get(name), dict)]
     if not nested:
         found = Fields(given, fields.path, prefix=f"{fields.prefix}rope_parameters.")
@@ -66,6 +68,8 @@ def read_rope(fields: Fields, head_dim: int, positions: int, theta: float = 1000
 def _one(given: Fields, head_dim: int, positions: int, theta: float, part: float) -> RopeConfig:
     older = given.one_of("type", SCALINGS, "default")
     kind: Any = given.one_of("rope_type", SCALINGS, older)
+    if "type" in given and older != kind:
+        raise given.error("type", repr(older), f"{kind!r}, as rope_type")
     dims = int(head_dim * given("partial_rotary_factor", float, part))
     theta = given("rope_theta", float, theta)
     if dims % 2 or not 0 < dims <= head_dim:
