@@ -87,5 +87,5 @@ def test_twenty_steps_of_training(device, dtype: str, bound: float, optimizer: s
         found.backward()
         our_optimizer.step()
         assert_close(found, expected, bound)
-    for one, reference in zip(ours.parameters(), theirs.parameters(), strict=True):
-        assert_close(one, reference, bound if dtype == "float64" else 2e-2)
+    for parameter, reference in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert_close(parameter, reference, bound if dtype == "float64" else 2e-2)
