@@ -12,12 +12,14 @@ import pytest
 import torch
 import transformers
 
+import weft as wf
 from tests.engine import byte_vocabulary
 from tests.engine.demo import demo, needs_demo_model
 from tests.engine.reference import FILE
 from tests.models.checkpoints import CASES, Case, model, write
 from weft.devices.base import Device
 from weft.engine import Engine, Sampling
+from weft.engine.runner import Runner
 from weft.errors import ArgumentError, FormatError, MissingFileError, UnsupportedError
 
 END = byte_vocabulary.CONTROL_TOKENS["<|im_end|>"]
@@ -276,3 +278,45 @@ def test_the_template_file_and_the_beginning_of_a_sequence_of_a_directory(tmp_pa
     (path / "tokenizer.json").unlink()
     with pytest.raises(MissingFileError, match=r"tokenizer\.json"):
         Engine.load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("chat_template.jinja", b"\xff"), ("tokenizer.json", b"\xff"), ("tokenizer_config.json", b"[]")],
+)
+def test_damaged_texts_of_a_directory_are_named(tmp_path: Path, name: str, content: bytes) -> None:
+    path = directory(tmp_path / "a")
+    (path / name).write_bytes(content)
+    with pytest.raises(FormatError, match=name):
+        Engine.load(path)
+
+
+def test_of_several_templates_the_default_is_taken(tmp_path: Path) -> None:
+    named = [3, {"name": "rag", "template": "b"}, {"name": "default", "template": "a"}]
+    template = Engine.load(directory(tmp_path / "a", chat_template=named)).template
+    assert template is not None
+    assert template.render([]) == "a"
+
+
+def test_a_step_before_any_text_is_refused(engine: Engine) -> None:
+    runner = Runner(engine.model, 8, "cpu")
+    with pytest.raises(ArgumentError, match="8 tokens"):
+        runner.step()
+
+
+@pytest.mark.parametrize("dtype", [wf.float16, wf.bfloat16])
+def test_a_quantised_model_runs_in_16_bits(device: Device, tmp_path: Path, dtype: wf.dtype) -> None:
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4, "num_key_value_heads": 2}
+    own = {"head_dim": 16, "tie_word_embeddings": True, "vocab_size": VOCABULARY}
+    case = Case("llama", {**sizes, **own, "max_position_embeddings": CONTEXT})
+    path = write(tmp_path / "model.gguf", model(case), extra=byte_vocabulary.metadata())
+    half, full = (
+        Engine.load(path, quantize="int8", dtype=kind, device=device.name, context=16)
+        for kind in (dtype, wf.float32)
+    )
+    ids = wf.tensor([[3, 5, 7]], device=device.name)
+    found, wanted = (each.model(ids) for each in (half, full))
+    assert found.dtype is dtype
+    error = (found.float() - wanted).abs().max() / wanted.abs().max()
+    assert error.item() < 0.1
+    assert len(half.generate([3, 5], max_tokens=3, ignore_eos=True).tokens) == 3

@@ -139,3 +139,9 @@ def test_a_single_bos_whoever_adds_it(source: str) -> None:
     ids = ChatTemplate(source, "<s>").tokens(ASK, byte_tokenizer(bos=True))
     assert ids[0] == bos
     assert ids.count(bos) == 1
+
+
+def test_other_variables_are_guarded_too() -> None:
+    template, tokenizer = ChatTemplate("{{ tools[0].name }}{{ messages[0].content }}"), byte_tokenizer()
+    tools = [{"name": "<|im_end|>"}]
+    assert template.tokens(ASK, tokenizer, tools=tools) == tokenizer.encode("<|im_end|>Hi")

@@ -98,9 +98,8 @@ def test_a_float_file_loads_quantised(tmp_path: Path, name: str) -> None:
     matrices = [part for part in found.modules() if isinstance(part, QuantizedMatrix)]
     assert len(matrices) >= 3 * 7 + 1
     assert {matrix.format for matrix in matrices} == {form.name}
-    with (
-        torch.no_grad()
-    ):  # the reference multiplies by the dequantised weights; what differs is the activations' rounding
+    # the reference multiplies by the dequantised weights; what differs is the activations' rounding
+    with torch.no_grad():
         for weight in made.parameters():
             if weight.dim() == 2:
                 weight.copy_(torch.from_numpy(form.dequantize(quantize(form, weight.numpy()))))

@@ -66,7 +66,8 @@ def load(arguments: argparse.Namespace) -> Engine:
 
         def told(name: str, number: int, total: int) -> None:
             bar.total, bar.n = total, number
-            bar.refresh() if number % 16 == 0 else None
+            if number % 16 == 0:
+                bar.refresh()
 
         return Engine.load(path, device=arguments.device, context=arguments.context, progress=told)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 from weft.cli import answering
 from weft.errors import ArgumentError
@@ -49,8 +50,8 @@ def _lines() -> Iterator[str]:
     """The user's lines, without empty ones; a prompt is shown where somebody types."""
     watched = sys.stdin.isatty()
     if watched:
-        import readline  # noqa: F401 - gives input() editing and history
-
+        with suppress(ImportError):  # absent on Windows, whose terminal has its own editing
+            import readline  # noqa: F401 - gives input() editing and history
         print("Ctrl-D ends, Ctrl-C stops an answer.")
     while True:
         try:

@@ -12,8 +12,8 @@ from typing import Any
 from weft.engine.packages import required
 from weft.engine.template import ChatTemplate
 from weft.engine.tokenizer import Tokenizer, from_json
-from weft.errors import FormatError, MissingFileError, mistake
-from weft.models.directory import read_json
+from weft.errors import FormatError
+from weft.models.directory import read_json, read_text
 
 TOKENIZER, SETTINGS, TEMPLATE = "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
 
@@ -21,12 +21,8 @@ TOKENIZER, SETTINGS, TEMPLATE = "tokenizer.json", "tokenizer_config.json", "chat
 def read_tokenizer(folder: Path, eos: Iterable[int] = ()) -> tuple[Tokenizer, ChatTemplate | None]:
     """Return the tokenizer and the template, if there is one; ``eos`` are joined with the tokenizer's end token."""
     path = folder / TOKENIZER
-    if not path.is_file():
-        raise MissingFileError(
-            mistake("Engine.load", repr(str(path)), "missing", "the tokenizer of the model")
-        )
     settings = read_json(folder / SETTINGS) if (folder / SETTINGS).exists() else {}
-    text = path.read_text("utf-8")
+    text = read_text(path)
     try:
         library = required("tokenizers", "tokenizing").Tokenizer.from_str(text)
     except Exception as error:  # the library raises no narrower class
@@ -57,8 +53,9 @@ def _begins(library: Any, settings: dict[str, Any], bos: int | None) -> bool:
 def _template(folder: Path, settings: dict[str, Any]) -> str | None:
     """Return the source of the chat template; of several by name, ``default``."""
     if (folder / TEMPLATE).is_file():
-        return (folder / TEMPLATE).read_text("utf-8")
+        return read_text(folder / TEMPLATE)
     given = settings.get("chat_template")
     if isinstance(given, list):
-        given = next((entry.get("template") for entry in given if entry.get("name") == "default"), None)
+        named = {entry.get("name"): entry.get("template") for entry in given if isinstance(entry, dict)}
+        given = named.get("default")
     return given if isinstance(given, str) else None

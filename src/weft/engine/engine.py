@@ -108,17 +108,10 @@ class Engine:
             expected = f"None or one of {', '.join(map(repr, QUANTIZE))}"
             raise ArgumentError(mistake("Engine.load", "quantize", repr(quantize), expected))
         form = None if quantize is None else QUANTIZE[quantize]
-        if Path(path).is_dir() and form is not None:
-            raise UnsupportedError(
-                mistake(
-                    "Engine.load",
-                    "quantize",
-                    repr(quantize),
-                    "None for a directory",
-                    "only GGUF files can be",
-                )
-            )
         if Path(path).is_dir():
+            if form is not None:
+                expected, fix = "None for a directory", "weft quantises GGUF files only"
+                raise UnsupportedError(mistake("Engine.load", "quantize", repr(quantize), expected, fix))
             model = load_model(path, dtype=dtype, device=device, progress=progress)
             tokenizer, template = read_tokenizer(Path(path), model.config.eos)
             return cls(model, tokenizer, template, context=context, device=device, name=Path(path).name)

@@ -45,25 +45,27 @@ class Runner:
                 ("uniform", dtypes.float32),
             )
         }
-        self._programs: dict[tuple[Any, ...], Callable[..., Any]] = {}
+        self.used = context
+        """Positions that were read; all of them before a text is begun, so that no step is possible."""
+        self._greedy = True
+        self._programs: dict[tuple[str, int], Callable[..., Any]] = {}
 
-    def begin(self, ids: Sequence[int], start: int = 0) -> None:
-        """Read the tokens from position ``start`` on; the next ``step`` chooses the token after them.
+    def begin(self, ids: Sequence[int]) -> None:
+        """Read the tokens of a new text; the next ``step`` chooses the token after them.
 
-        Positions before ``start`` keep what was read there. Raises ``ArgumentError`` for more tokens than the context
-        holds.
+        Raises ``ArgumentError`` for no tokens, and for more than the context holds.
         """
         if not ids:
             raise ArgumentError(mistake("begin", "ids", "none", "at least one token"))
-        if start + len(ids) > self.context:
+        if len(ids) > self.context:
             raise ArgumentError(
-                f"prompt: {start + len(ids)} tokens, expected at most {self.context}, the context; shorten the prompt "
+                f"prompt: {len(ids)} tokens, expected at most {self.context}, the context; shorten the prompt "
                 "or load the engine with a larger context"
             )
-        at, last = start, start + len(ids) - 1
+        at, last = 0, len(ids) - 1
         while at < last:
             size = self._chunk(last - at, self.context - at)
-            real = ids[at - start : min(at - start + size, len(ids) - 1)]
+            real = ids[at : min(at + size, last)]
             tokens = np.zeros((1, size), np.int64)
             tokens[0, : len(real)] = real
             positions = np.arange(at, at + size, dtype=np.int64)[None]

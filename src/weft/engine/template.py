@@ -58,13 +58,14 @@ class ChatTemplate:
     def tokens(
         self, messages: Sequence[Mapping[str, Any]], tokenizer: Tokenizer, **variables: Any
     ) -> list[int]:
-        """The prompt as token ids."""
-        text = json.dumps(list(messages), ensure_ascii=False, default=str)
+        """The prompt as token ids; ``variables`` (tools, documents) are the template's, and guarded as messages are."""
+        text = json.dumps([*messages, variables], ensure_ascii=False, default=str)
         mark = next((mark for mark in MARKS if mark not in text), None)
         if mark is None:
             raise ArgumentError("chat: messages that use every private character of U+E000 to U+E0FF")
         guarded = [_marked(message, tokenizer, mark) for message in messages]
-        ids = tokenizer.encode_marked(self.render(guarded, **variables), mark)
+        others = {name: _marked(value, tokenizer, mark) for name, value in variables.items()}
+        ids = tokenizer.encode_marked(self.render(guarded, **others), mark)
         if tokenizer.bos is not None and ids[:1] != [tokenizer.bos]:
             ids.insert(0, tokenizer.bos)
         return ids

@@ -27,7 +27,12 @@ class Tokenizer:
     ) -> None:
         self._library = library
         self.eos, self.bos = frozenset(eos), bos
-        self.control: dict[str, int] = {text: int(library.token_to_id(text) or 0) for text in control}
+        self.control: dict[str, int] = {}
+        for text in control:
+            token = library.token_to_id(text)
+            if token is None:
+                raise FormatError(mistake("Tokenizer", "control", repr(text), "a token of the vocabulary"))
+            self.control[text] = token
         library.encode_special_tokens = True  # control tokens are found here, not there
         longest_first = sorted(self.control, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
@@ -101,12 +106,8 @@ def _smollm(pre: Any) -> list[Any]:
 
 def _split(pattern: str) -> Callable[[Any], list[Any]]:
     def made(pre: Any) -> list[Any]:
-        from tokenizers import Regex
-
-        return [
-            pre.Split(Regex(pattern), "isolated"),
-            pre.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
+        regex = required("tokenizers", "tokenizing").Regex(pattern)
+        return [pre.Split(regex, "isolated"), pre.ByteLevel(add_prefix_space=False, use_regex=False)]
 
     return made
 

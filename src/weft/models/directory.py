@@ -18,9 +18,10 @@ from weft.io import shards
 from weft.metatensor.atomic import replacing
 from weft.metatensor.scalars import TENSORS
 from weft.models.decoder import Decoder
-from weft.models.families import config_from, config_to
+from weft.models.families import config_from, config_to, end_tokens
 from weft.models.gguf import GGUFFile, load_gguf
 from weft.models.loading import Ledger, LoadingSource
+from weft.models.quant.projection import QuantizedMatrix
 from weft.tensors import host
 from weft.tensors.creation import zeros
 from weft.tensors.tensor import Tensor
@@ -28,18 +29,27 @@ from weft.tensors.tensor import Tensor
 WEIGHTS, CONFIG, GENERATION = "model.safetensors", "config.json", "generation_config.json"
 IGNORED_SUFFIXES = (".rotary_emb.inv_freq",)
 """Ends of names of tensors that the configuration already says."""
-MOST_JSON = 200_000_000
-"""Bytes of the longest JSON file that is read."""
+MOST_TEXT = 200_000_000
+"""Bytes of the longest text file that is read."""
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file of a checkpoint; ``FormatError`` names a file that is no text, or too long."""
+    if not path.is_file():
+        raise MissingFileError(mistake("load", "path", repr(str(path)), "a file that is there"))
+    if path.stat().st_size > MOST_TEXT:
+        raise FormatError(mistake(repr(str(path)), "size", path.stat().st_size, f"at most {MOST_TEXT} bytes"))
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{str(path)!r} is no text in UTF-8 ({error})") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file; ``FormatError`` names a file that holds none."""
-    if not path.is_file():
-        raise MissingFileError(mistake("load", "path", repr(str(path)), "a file that is there"))
-    if path.stat().st_size > MOST_JSON:
-        raise FormatError(mistake(repr(str(path)), "size", path.stat().st_size, f"at most {MOST_JSON} bytes"))
+    text = read_text(path)
     try:
-        found = json.loads(path.read_text("utf-8"))
+        found = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{str(path)!r} is not JSON ({error})") from error
     if not isinstance(found, dict):
@@ -146,13 +156,8 @@ def _load_directory(
 ) -> Decoder:
     config = config_from(read_json(folder / CONFIG), str(folder / CONFIG))
     if (folder / GENERATION).exists():
-        ends = read_json(folder / GENERATION).get("eos_token_id")
-        listed = [] if ends is None else ends if isinstance(ends, list) else [ends]
-        if not all(type(token) is int for token in listed):
-            raise FormatError(
-                mistake(repr(str(folder / GENERATION)), "eos_token_id", repr(ends)[:60], "token ids")
-            )
-        config = replace(config, eos=tuple(dict.fromkeys([*config.eos, *listed])))
+        ends = end_tokens(read_json(folder / GENERATION), str(folder / GENERATION))
+        config = replace(config, eos=tuple(dict.fromkeys([*config.eos, *ends])))
     with shards.read(folder / WEIGHTS) as (files, _):
         tensors = {name: file for file in files for name in file.kinds}
         ledger = Ledger(counting(progress, len(tensors)))
@@ -176,7 +181,7 @@ def save(model: Decoder, path: str | os.PathLike[str], *, max_shard_size: int | 
         raise ArgumentError(mistake("save", "path", repr(str(path)), "a directory"))
     config = config_to(model.config)
     weights = dict(model.named_parameters())
-    if any(name.endswith(".packed") for name, _ in model.named_buffers()):
+    if any(isinstance(part, QuantizedMatrix) for part in model.modules()):
         raise UnsupportedError("save: the model has quantised weights; load it with quantized=False")
     config["dtype"] = next(iter(weights.values())).dtype.name
     folder.mkdir(parents=True, exist_ok=True)

@@ -83,13 +83,15 @@ def _dot(features: str) -> str:
         f"define internal <16 x i32> {_DOT_HEAD} %sum, <64 x i8> %u, <64 x i8> %s) alwaysinline nounwind {{"
     )
     lines = Lines()
+    unsigned, signed = (lines.let(f"bitcast <64 x i8> %{name} to <16 x i32>") for name in "us")
     if "+avx512vnni" in features.split(","):
+        # the types of LLVM before 22; later versions take them too, and upgrade the call to vectors of bytes
         intrinsic = "@llvm.x86.avx512.vpdpbusd.512"
-        result = lines.let(f"call <16 x i32> {intrinsic}(<16 x i32> %sum, <64 x i8> %u, <64 x i8> %s)")
-        lines.declarations.add(f"declare <16 x i32> {intrinsic}(<16 x i32>, <64 x i8>, <64 x i8>)")
+        operands = f"<16 x i32> %sum, <16 x i32> {unsigned}, <16 x i32> {signed}"
+        result = lines.let(f"call <16 x i32> {intrinsic}({operands})")
+        lines.declarations.add(f"declare <16 x i32> {intrinsic}(<16 x i32>, <16 x i32>, <16 x i32>)")
     else:
         result = "%sum"
-        unsigned, signed = (lines.let(f"bitcast <64 x i8> %{name} to <16 x i32>") for name in "us")
         for byte in range(4):
             low = lines.let(
                 f"and <16 x i32> {lines.let(f'lshr <16 x i32> {unsigned}, splat (i32 {8 * byte})')}, splat (i32 255)"

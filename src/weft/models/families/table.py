@@ -127,14 +127,14 @@ def config_from(given: Mapping[str, Any], path: str) -> DecoderConfig:
         family=name,
         layers=layers,
         rope=ropes["full_attention"],
-        eos=_ends(given, path),
+        eos=end_tokens(given, path),
         bos=given.get("bos_token_id"),
         **found,
         **family.constant,
     )
 
 
-def _ends(given: Mapping[str, Any], path: str) -> tuple[int, ...]:
+def end_tokens(given: Mapping[str, Any], path: str) -> tuple[int, ...]:
     """Return the end tokens of a ``config.json`` or ``generation_config.json``: none, one or a list."""
     value = given.get("eos_token_id")
     ends = [] if value is None else value if isinstance(value, list) else [value]

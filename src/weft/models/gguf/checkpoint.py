@@ -68,7 +68,9 @@ class GGUFSource(LoadingSource):
     def embedding(self, name: str, rows: int, size: int) -> Module:
         """The embedding called ``name`` of this part, with the file's quants where kernels take them."""
         matrix = (self / name)._matrix(rows, size)
-        return super().embedding(name, rows, size) if matrix is None else QuantizedEmbedding(matrix)
+        return (
+            super().embedding(name, rows, size) if matrix is None else QuantizedEmbedding(matrix, self.dtype)
+        )
 
     def names(self) -> list[str]:
         """The model's names of all tensors; a tensor without one keeps its own."""

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from weft import dtypes
+from weft.dtypes import DType
 from weft.kernels.library.quantized import GROUP, SCALE_COLUMNS, interleave, interleave_scales
 from weft.models.quant.format import QuantFormat
 from weft.models.quant.integers import Parts, rounded
@@ -46,22 +48,14 @@ class QuantizedMatrix(Module):
     def of_parts(cls, form: QuantFormat, parts: Parts, device: str) -> QuantizedMatrix:
         """Interleave quants, scales and minima, as ``QuantFormat.groups`` gives them."""
         quants, scales, minima = parts
-        bits = next(field.bits for field in form.fields if field.name == "q")
-        signed = next(field.kind == "int" for field in form.fields if field.name == "q")
-        shift = 128 if signed else 0
+        stored = next(field for field in form.fields if field.name == "q")
+        shift = 128 if stored.kind == "int" else 0
         unsigned = (quants.astype(np.int16) + shift).astype(np.uint8)
-        tensors = [
-            as_tensor(interleave(unsigned, 4 if bits == 4 else 8), device=device),
-            *(
-                as_tensor(interleave_scales(each), device=device)
-                for each in (scales, minima)
-                if each is not None
-            ),
-        ]
+        packed = interleave(unsigned, 4 if stored.bits == 4 else 8)
         return cls(
-            tensors[0],
-            tensors[1],
-            tensors[2] if len(tensors) > 2 else None,
+            as_tensor(packed, device=device),
+            as_tensor(interleave_scales(scales), device=device),
+            None if minima is None else as_tensor(interleave_scales(minima), device=device),
             len(quants),
             form.zero + shift,
             form.name,
@@ -124,13 +118,13 @@ class QuantizedProjection(Module):
 class QuantizedEmbedding(Module):
     """Rows of a quantised table by token: (*) to (*, columns); ``as_linear`` multiplies by it."""
 
-    def __init__(self, matrix: QuantizedMatrix) -> None:
+    def __init__(self, matrix: QuantizedMatrix, dtype: DType = dtypes.float32) -> None:
         super().__init__()
-        self.matrix = matrix
+        self.matrix, self.dtype = matrix, dtype
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Map (*) to (*, columns)."""
-        return self.matrix.take(tokens)
+        """Map (*) to (*, columns), in ``dtype``."""
+        return self.matrix.take(tokens).to(self.dtype)
 
     def as_linear(self, hidden: Tensor) -> Tensor:
         """(*, columns) to (*, rows): the logits of a model with tied embeddings."""

@@ -1,7 +1,8 @@
 """``quantize_rows`` on the ``cpu``: float32 rows to 8 bits by groups of 32 or 16 columns; a work item is a row.
 
-Each group is scaled so that its largest magnitude becomes 127, as ggml's Q8_0 and Q8_1 are. The scale is rounded to
-float16, as there, so that results agree.
+Each group is scaled so that its largest magnitude becomes 127, as in ggml's Q8_0 and Q8_1; but the scale stays float32,
+so that it holds every float32 magnitude. A NaN or an infinity makes the scale of its group NaN or infinite and its
+quants 0, so that the results are NaN.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from weft import dtypes
 from weft.codegen.llvm.function import FunctionWriter
 from weft.codegen.templates import template
+from weft.expr.llvm_text import literal
 from weft.kernels.library.quantized import GROUP
 from weft.kernels.program import Library
 from weft.target import Binding, KernelSpec, Parameter, TargetProfile
@@ -16,6 +18,8 @@ from weft.target import Binding, KernelSpec, Parameter, TargetProfile
 BUFFERS = ("x", "quants", "factors", "sums")
 PARAMETERS = ("count", "groups", *(f"{buffer}_offset" for buffer in BUFFERS))
 GRAIN = 16
+LEAST = 2.0**-100
+"""Groups of smaller magnitude are zeros, since 127 divided by it might be infinite."""
 
 
 @template("llvm", "quantize_rows")
@@ -60,19 +64,18 @@ def _source(name: str, width: int) -> str:
             start = let(f"mul i64 {place}, {width}")
             x = let(f"load {floats}, ptr {_at(lines, 'float', 'x', start)}, align 4")
             most = let(
-                f"call float @llvm.vector.reduce.fmax.v{width}f32({floats} "
+                f"call float @llvm.vector.reduce.fmaximum.v{width}f32({floats} "
                 + let(f"call {floats} @llvm.fabs.v{width}f32({floats} {x})")
                 + ")"
             )
             scale = let(f"fdiv float {most}, 1.270000e+02")
-            empty = let(f"fcmp oeq float {most}, 0.0")
+            empty = let(f"fcmp olt float {most}, {literal(LEAST, dtypes.float32)}")
             inverse = let(f"select i1 {empty}, float 0.0, float {let(f'fdiv float 1.270000e+02, {most}')}")
             one = let(f"insertelement {floats} poison, float {inverse}, i64 0")
             spread = let(f"shufflevector {floats} {one}, {floats} poison, <{width} x i32> zeroinitializer")
             near = let(
                 f"call {floats} @llvm.rint.v{width}f32({floats} {let(f'fmul {floats} {x}, {spread}')})"
             )
-            # a NaN or infinity among the activations makes its whole group 0 times a scale that is not finite
             whole = let(f"call {ints} @llvm.fptosi.sat.v{width}i32.v{width}f32({floats} {near})")
             do(
                 f"store {bytes_} {let(f'trunc {ints} {whole} to {bytes_}')}, "
@@ -81,14 +84,14 @@ def _source(name: str, width: int) -> str:
             total = let(f"call i32 @llvm.vector.reduce.add.v{width}i32({ints} {whole})")
             do(f"store i32 {total}, ptr {_at(lines, 'i32', 'sums', place)}, align 4")
             weighed = let(f"fmul float {scale}, {let(f'sitofp i32 {total} to float')}")
-            do(f"store float {_half(lines, scale)}, ptr {_at(lines, 'float', 'factors', place)}, align 4")
+            do(f"store float {scale}, ptr {_at(lines, 'float', 'factors', place)}, align 4")
             beyond = let(f"getelementptr float, ptr %b.factors, i64 {let(f'add i64 {second}, {place}')}")
-            do(f"store float {_half(lines, weighed)}, ptr {beyond}, align 4")
+            do(f"store float {weighed}, ptr {beyond}, align 4")
     head = (
         f"define void @weft.{name}(ptr noalias %buffers, ptr noalias %parameters, i64 %lo, i64 %hi) nounwind"
     )
     declared = [
-        f"declare float @llvm.vector.reduce.fmax.v{width}f32({floats})",
+        f"declare float @llvm.vector.reduce.fmaximum.v{width}f32({floats})",
         f"declare {floats} @llvm.fabs.v{width}f32({floats})",
         f"declare {floats} @llvm.rint.v{width}f32({floats})",
         f"declare {ints} @llvm.fptosi.sat.v{width}i32.v{width}f32({floats})",
@@ -101,8 +104,3 @@ def _at(lines: FunctionWriter, kind: str, buffer: str, place: str) -> str:
     """Return the address of an element."""
     index = lines.let(f"add i64 %{buffer}_offset, {place}")
     return lines.let(f"getelementptr {kind}, ptr %b.{buffer}, i64 {index}")
-
-
-def _half(lines: FunctionWriter, value: str) -> str:
-    """Round to float16 and back."""
-    return lines.let(f"fpext half {lines.let(f'fptrunc float {value} to half')} to float")
