@@ -16,7 +16,8 @@ import numpy as np
 import weft as wf
 from weft.cli.answering import demo_model
 from weft.engine.tokenizer import from_gguf
-from weft.models import CacheView, Decoder, KVCache
+from weft.models import Decoder
+from weft.models.cache import pages_for
 from weft.models.gguf import GGUFFile, load_gguf
 from weft.models.quant.integers import QUANTIZE
 
@@ -31,13 +32,13 @@ def text() -> str:
 
 def losses(model: Decoder, ids: list[int]) -> Any:
     """Return the negative log-probability of each token of a window after the first."""
-    cache = KVCache(model.config, 1, len(ids), wf.float32, "cpu")
-    slots = np.arange(len(ids))
-    view = CacheView(cache, wf.tensor(slots), len(ids))
+    cache = model.cache(1 + pages_for(len(ids)))
+    places = np.arange(len(ids))
     with wf.no_grad():
-        logits = model(wf.tensor(np.array([ids])), wf.tensor(slots[None]), view)[0].numpy().astype(np.float64)
+        tokens, positions = wf.tensor(np.array([ids])), wf.tensor(places[None])
+        logits = model(tokens, positions, cache.view(places[None]))[0].numpy().astype(np.float64)
     logits -= logits.max(1, keepdims=True)
-    chosen = logits[slots[:-1], ids[1:]]
+    chosen = logits[places[:-1], ids[1:]]
     return np.log(np.exp(logits[:-1]).sum(1)) - chosen
 
 

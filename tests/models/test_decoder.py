@@ -15,7 +15,8 @@ import weft as wf
 from tests.models.checkpoints import CASES, keys, model, tensors, write
 from weft.devices.base import Device
 from weft.errors import FormatError, UnsupportedError, WeftError
-from weft.models import CacheView, Decoder, KVCache
+from weft.models import Decoder
+from weft.models.cache import pages_for
 from weft.models.gguf import GGUFFile, load_gguf
 
 Array = np.ndarray[Any, Any]
@@ -48,14 +49,13 @@ def close(found: Any, expected: Array) -> None:
 def cached(decoder: Decoder, ids: Array, device: str, pieces: list[int], length: int = 32) -> Array:
     """Return the logits of the tokens, read in pieces with a cache."""
     rows, where = len(ids), 0
-    cache = KVCache(decoder.config, rows, length, wf.float32, device)
+    cache = decoder.cache(1 + rows * pages_for(length), rows + 1)
     parts = []
     for piece in pieces:
         positions = np.tile(np.arange(where, where + piece), (rows, 1))
-        slots = positions + np.arange(rows)[:, None] * length
-        view = CacheView(cache, wf.tensor(slots.reshape(-1), device=device), length)
         tokens = wf.tensor(ids[:, where : where + piece], device=device)
-        parts.append(np.asarray(decoder(tokens, wf.tensor(positions, device=device), view).numpy()))
+        logits = decoder(tokens, wf.tensor(positions, device=device), cache.view(positions))
+        parts.append(np.asarray(logits.numpy()))
         where += piece
     assert where == ids.shape[1]
     return np.concatenate(parts, 1)

@@ -18,7 +18,8 @@ from weft.devices.base import Device
 from weft.engine.runner import Runner
 from weft.engine.sampling import Sampling
 from weft.errors import FormatError, MissingFileError, UnsupportedError
-from weft.models import CacheView, Decoder, KVCache, load, save
+from weft.models import Decoder, load, save
+from weft.models.cache import pages_for
 from weft.models.families import FAMILIES
 
 Array = np.ndarray[Any, Any]
@@ -83,14 +84,12 @@ def close(found: Any, expected: Array) -> None:
 
 def stepwise(decoder: Decoder, ids: Array, pieces: list[int], device: str) -> Array:
     """Return the logits of the tokens (B, T), read in pieces with a cache."""
-    cache = KVCache(decoder.config, len(ids), LENGTH, wf.float32, device)
+    cache = decoder.cache(1 + len(ids) * pages_for(LENGTH), len(ids) + 1)
     parts, at = [], 0
     for piece in pieces:
         positions = np.tile(np.arange(at, at + piece), (len(ids), 1))
-        slots = (positions + np.arange(len(ids))[:, None] * LENGTH).reshape(-1)
-        view = CacheView(cache, wf.tensor(slots, device=device), LENGTH)
         tokens = wf.tensor(ids[:, at : at + piece], device=device)
-        parts.append(decoder(tokens, wf.tensor(positions, device=device), view).numpy())
+        parts.append(decoder(tokens, wf.tensor(positions, device=device), cache.view(positions)).numpy())
         at += piece
     assert at == ids.shape[1]
     return np.concatenate(parts, 1)

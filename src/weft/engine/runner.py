@@ -16,8 +16,9 @@ from weft.autograd import no_grad
 from weft.compiler.jit import jit
 from weft.engine.sampling import Sampling, choose
 from weft.errors import ArgumentError, mistake
-from weft.models import CacheView, Decoder, KVCache
-from weft.tensors.creation import as_tensor, zeros
+from weft.models import CacheView, Decoder
+from weft.models.cache import PAGE, pages_for
+from weft.tensors.creation import arange, as_tensor, ones, zeros
 from weft.tensors.tensor import Tensor
 
 CHUNKS = (256, 64, 16, 1)
@@ -31,8 +32,9 @@ class Runner:
 
     def __init__(self, model: Decoder, context: int, device: str) -> None:
         self.model, self.context, self.device = model, context, device
-        dtype = model.model.norm.weight.dtype
-        self.cache = KVCache(model.config, 1, context, dtype, device)
+        self.cache = model.cache(1 + pages_for(context))
+        self.pages = arange(1, 1 + pages_for(context), dtype=dtypes.int32, device=device).unsqueeze(0)
+        self.row = ones(1, dtype=dtypes.int64, device=device)
         self.token = zeros(1, 1, dtype=dtypes.int64, device=device)
         self.position = zeros(1, dtype=dtypes.int64, device=device)
         self.choice = {
@@ -120,13 +122,18 @@ class Runner:
 
     def _prefill(self, length: int) -> Callable[[Tensor, Tensor], None]:
         def prefill(tokens: Tensor, positions: Tensor) -> None:
-            self.model.model(tokens, positions, CacheView(self.cache, positions.reshape(-1), length))
+            self.model.model(tokens, positions, self._view(positions, length))
 
         return prefill
 
+    def _view(self, positions: Tensor, length: int) -> CacheView:
+        """The view of the sequence, whose pages lie in order from page 1 on."""
+        pages = self.pages[:, : pages_for(length)]
+        return CacheView(self.cache, pages, positions.reshape(-1) + PAGE, self.row, positions, self.row)
+
     def _logits(self, length: int) -> Tensor:
-        view = CacheView(self.cache, self.position, length)
-        hidden = self.model.model(self.token, self.position.unsqueeze(0), view)
+        positions = self.position.unsqueeze(0)
+        hidden = self.model.model(self.token, positions, self._view(positions, length))
         return self.model.logits(hidden[:, -1])
 
     def _advance(self, chosen: Tensor) -> Tensor:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from weft.dtypes import DType
 from weft.models.attention import Attention, Context
-from weft.models.cache import CacheView
+from weft.models.cache import CacheView, KVCache
 from weft.models.config import DecoderConfig, LayerConfig
 from weft.models.norms import RMSNorm
 from weft.models.rope import frequencies
@@ -89,20 +90,10 @@ class Backbone(Module):
         return result
 
     def _context(self, positions: Tensor, hidden: Tensor, view: CacheView | None) -> Context:
-        """Rotations, masks by window, and the cache."""
+        """Rotations and the cache."""
         angles = positions.unsqueeze(-1).to(self.frequencies.dtype) * self.frequencies
         cos, sin = (part.to(hidden.dtype).unsqueeze(2) for part in (angles.cos(), angles.sin()))
-        if view is None:
-            theirs = positions.unsqueeze(1)
-        else:
-            theirs = arange(view.length, device=str(positions.device)).reshape(1, 1, -1)
-        ours = positions.unsqueeze(2)
-        causal = theirs <= ours
-        visible = {
-            window: causal if window is None else causal & (theirs > ours - window)
-            for window in dict.fromkeys(layer.window for layer in self.config.layers)
-        }
-        return Context(cos, sin, visible, view)
+        return Context(positions, cos, sin, view)
 
 
 class Decoder(Module):
@@ -135,6 +126,15 @@ class Decoder(Module):
         if positions is None:
             positions = arange(tokens.shape[1], device=str(tokens.device)).unsqueeze(0).expand(*tokens.shape)
         return self.logits(self.model(tokens, positions, view))
+
+    def cache(self, pages: int, rows: int = 2, dtype: DType | None = None) -> KVCache:
+        """Return an empty cache of ``pages`` pages for ``rows`` sequences, on the model's device.
+
+        Page 0 and row 0 are for padding. ``dtype`` is of keys and values; None takes the model's.
+        """
+        weight = self.model.norm.weight
+        layers = [layer.self_attn.stores() for layer in self.model.layers]
+        return KVCache(layers, pages, rows, dtype or weight.dtype, str(weight.device))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits (*, vocab) of hidden states (*, hidden)."""
