@@ -32,6 +32,13 @@ LLAMA3 = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 24,
 }
+YARN = {
+    "rope_type": "yarn",
+    "factor": 4.0,
+    "original_max_position_embeddings": 24,
+    "beta_fast": 8,
+    "rope_theta": 900.0,
+}
 CASES = {
     "llama": Case("llama"),
     "llama-biases": Case("llama", {"attention_bias": True, "mlp_bias": True, "head_dim": 10}),
@@ -50,6 +57,27 @@ CASES = {
     "smollm3-window": Case(
         "smollm3", {"use_sliding_window": True, "sliding_window": 6, "no_rope_layer_interval": 2, "mlp_bias": True}
     ),
+    "granite": Case(
+        "granite",
+        {
+            "embedding_multiplier": 3.0, "residual_multiplier": 0.4, "attention_multiplier": 0.3, "logits_scaling": 2.0,
+            "attention_bias": True,
+        },
+    ),
+    "olmo2": Case("olmo2"),
+    "olmo2-tied": Case("olmo2", {"tie_word_embeddings": True, "num_key_value_heads": 6, "attention_bias": True}),
+    "olmo3": Case("olmo3", {"sliding_window": 6, "num_hidden_layers": 4}),
+    "olmo3-yarn": Case(
+        "olmo3",
+        {
+            "sliding_window": 9, "layer_types": ["full_attention", "sliding_attention", "full_attention"],
+            "rope_parameters": {
+                "full_attention": {**YARN, "rope_theta": 3000.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 200.0},
+            },
+        },
+    ),
+    "llama-yarn": Case("llama", {"rope_parameters": {**YARN, "mscale": 0.7, "mscale_all_dim": 1.3}}),
 }  # fmt: skip
 
 

@@ -27,6 +27,11 @@ def visible(queries: Tensor, keys: Tensor, window: int | None) -> Tensor:
     return causal if window is None else causal & (theirs > ours - window)
 
 
+def softcapped(scores: Tensor, cap: float | None) -> Tensor:
+    """Return ``cap * tanh(scores / cap)``; the scores where there is no cap."""
+    return scores if cap is None else (scores / cap).tanh() * cap
+
+
 def masked_attention(
     queries: Tensor, keys: Tensor, values: Tensor, seen: Tensor, form: AttentionForm, sinks: Tensor | None
 ) -> Tensor:
@@ -45,8 +50,7 @@ def masked_attention(
     group = heads // shared
     rows = queries.reshape(batch, tokens, shared, group, size).permute(0, 2, 3, 1, 4)
     scores = (rows * form.scale) @ keys.permute(0, 2, 3, 1).unsqueeze(2)
-    if form.softcap is not None:
-        scores = (scores / form.softcap).tanh() * form.softcap
+    scores = softcapped(scores, form.softcap)
     scores = scores.masked_fill(~seen.unsqueeze(1).unsqueeze(1), float("-inf"))
     peak = scores.amax(-1, keepdim=True)
     own: Tensor | None = None

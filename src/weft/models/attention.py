@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from weft.models.attending import AttentionForm, masked_attention, visible
 from weft.models.cache import CacheView, Stored
-from weft.models.config import DecoderConfig, LayerConfig
-from weft.models.norms import RMSNorm
-from weft.models.rope import rotate
+from weft.models.config import DecoderConfig, LayerConfig, RopeConfig
+from weft.models.norms import norm
+from weft.models.rope import Rotation
 from weft.models.source import Source
 from weft.nn.module import Module
 from weft.tensors.tensor import Tensor
@@ -16,14 +17,10 @@ from weft.tensors.tensor import Tensor
 
 @dataclass(frozen=True)
 class Context:
-    """What all layers of one call share: positions (B, T), the rotation of each token, and the cache.
-
-    ``cos`` and ``sin`` are (B, T, 1, dims / 2).
-    """
+    """What all layers of one call share: positions (B, T), the rotation of each token, and the cache."""
 
     positions: Tensor
-    cos: Tensor
-    sin: Tensor
+    rotations: Mapping[RopeConfig, Rotation]
     view: CacheView | None = None
 
     def attend(
@@ -44,25 +41,33 @@ class Attention(Module):
         super().__init__()
         self.heads, self.kv_heads, self.head_dim = config.num_heads, config.num_kv_heads, config.head_dim
         self.index, self.layer = index, layer
-        self.form = AttentionForm(config.score_scale, layer.window)
+        scale = config.score_scale / (index + 1 if config.scale_by_layer else 1)
+        self.form = AttentionForm(scale, layer.window, config.attention_softcap)
         hidden, width, shared = config.hidden_size, self.heads * self.head_dim, self.kv_heads * self.head_dim
         self.q_proj = source.linear("q_proj", width, hidden, config.qkv_bias)
         self.k_proj = source.linear("k_proj", shared, hidden, config.qkv_bias)
         self.v_proj = source.linear("v_proj", shared, hidden, config.qkv_bias)
         self.o_proj = source.linear("o_proj", hidden, width, config.out_bias)
-        self.q_norm = RMSNorm(self.head_dim, config.norm_eps, source / "q_norm") if config.qk_norm else None
-        self.k_norm = RMSNorm(self.head_dim, config.norm_eps, source / "k_norm") if config.qk_norm else None
+        self.rope, self.qk_norm = config.rope_of(layer), config.qk_norm
+        if self.qk_norm is not None:
+            sizes = (width, shared) if self.qk_norm == "width" else (self.head_dim, self.head_dim)
+            self.q_norm, self.k_norm = (
+                norm(config, size, source / name)
+                for size, name in zip(sizes, ("q_norm", "k_norm"), strict=True)
+            )
 
     def forward(self, hidden: Tensor, context: Context) -> Tensor:
         """Map (B, T, hidden) to (B, T, hidden)."""
         batch, tokens = hidden.shape[:2]
-        queries = self.q_proj(hidden).reshape(batch, tokens, self.heads, self.head_dim)
-        keys = self.k_proj(hidden).reshape(batch, tokens, self.kv_heads, self.head_dim)
-        values = self.v_proj(hidden).reshape(batch, tokens, self.kv_heads, self.head_dim)
-        if self.q_norm is not None and self.k_norm is not None:
+        queries, keys, values = self.q_proj(hidden), self.k_proj(hidden), self.v_proj(hidden)
+        if self.qk_norm == "width":
             queries, keys = self.q_norm(queries), self.k_norm(keys)
-        if self.layer.rope:
-            queries, keys = (rotate(heads, context.cos, context.sin) for heads in (queries, keys))
+        queries = queries.reshape(batch, tokens, self.heads, self.head_dim)
+        keys, values = (part.reshape(batch, tokens, self.kv_heads, self.head_dim) for part in (keys, values))
+        if self.qk_norm == "head":
+            queries, keys = self.q_norm(queries), self.k_norm(keys)
+        if self.rope is not None:
+            queries, keys = context.rotations[self.rope].apply(queries, keys)
         attended = context.attend(self.index, queries, keys, values, self.form)
         result: Tensor = self.o_proj(attended.reshape(batch, tokens, self.heads * self.head_dim))
         return result

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-RopeScaling = Literal["default", "linear", "llama3"]
+RopeScaling = Literal["default", "linear", "llama3", "dynamic", "yarn", "longrope"]
+NormKind = Literal["rms", "rms_plus_one", "layer"]
+NormPlacement = Literal["before", "after", "around"]
 ACTIVATION_NAMES = ("silu", "gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
 """The activations of feed-forward parts, as ``config.json`` calls them."""
 
@@ -18,8 +20,19 @@ ACTIVATION_NAMES = ("silu", "gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
 class RopeConfig:
     """Rotary position embedding (Su et al. 2021) of the first ``dims`` dimensions of each head.
 
-    ``factor`` and the fields after it belong to ``scaling``: ``linear`` divides positions by ``factor``; ``llama3``
-    divides long wavelengths only (Llama 3.1's report), between ``low`` and ``high`` gradually.
+    ``scaling`` names how a longer context than the ``original_positions`` is reached:
+
+    - ``linear`` divides positions by ``factor``;
+    - ``llama3`` divides the frequencies of less than ``low`` turns within the original positions, keeps those of more
+      than ``high``, and blends in between (Llama 3.1's report);
+    - ``yarn`` does the same with a ramp over the dimensions, whose ends are whole dimensions with ``truncate`` (Peng et
+      al. 2023);
+    - ``dynamic`` raises ``theta`` with the length in use beyond the original positions;
+    - ``longrope`` divides each frequency by its entry of ``short``, or of ``long`` where the length in use exceeds the
+      original positions (Ding et al. 2024).
+
+    ``attention_factor`` multiplies rotated queries and keys. Queries at position p are multiplied by
+    ``1 + query_beta * log(1 + p // original_positions)``.
     """
 
     theta: float
@@ -29,23 +42,46 @@ class RopeConfig:
     low: float = 1.0
     high: float = 4.0
     original_positions: int = 8192
+    truncate: bool = True
+    short: tuple[float, ...] = ()
+    long: tuple[float, ...] = ()
+    attention_factor: float = 1.0
+    query_beta: float = 0.0
 
 
 @dataclass(frozen=True)
 class LayerConfig:
-    """What may differ from layer to layer: the attention window in tokens (None: all), and whether heads rotate."""
+    """What may differ from layer to layer.
+
+    ``window`` is the attention's window in tokens (None: all), ``rope`` whether heads rotate. ``mixer`` names what
+    mixes the tokens (``weft.models.decoder.MIXERS``), ``feed_forward`` the part after it (``FEED_FORWARDS``).
+    """
 
     window: int | None = None
     rope: bool = True
+    mixer: str = "attention"
+    feed_forward: str = "gated"
 
 
 @dataclass(frozen=True)
 class DecoderConfig:
-    """A decoder-only transformer with rotary positions and normalisation before each part.
+    """A decoder-only transformer.
 
-    ``qk_norm`` normalises each head of queries and keys before their rotation. ``scale`` multiplies the attention's
-    scores. ``tied`` shares the embedding with the output layer. ``max_positions`` is the longest context that the
-    model was trained for.
+    Args:
+        rope: the rotation of queries and keys; None where no layer rotates.
+        window_rope: the rotation in layers with a window, where it differs.
+        learned_positions: add an embedding of the position to that of the token.
+        norm: ``rms``, ``rms_plus_one`` (a scale of 1 + weight) or ``layer``.
+        placement: norms ``before`` each part, ``after`` it, or ``around`` it (both).
+        parallel: attention and feed-forward part read the same input, and both are added to it.
+        qk_norm: queries and keys are normalised before their rotation, each ``head`` or over the full ``width``.
+        scale: multiplies the attention's scores; None means 1 / sqrt(head_dim).
+        scale_by_layer: divide the scores of layer i, counted from 1, by i.
+        attention_softcap: scores s become ``softcap * tanh(s / softcap)``; ``logits_softcap`` does so with logits.
+        embedding_scale: multiplies embeddings, ``residual_scale`` the output of each part.
+        logits_divisor: divides the logits.
+        tied: the embedding is the output layer.
+        max_positions: the longest context that the model was trained for.
     """
 
     family: str
@@ -56,20 +92,36 @@ class DecoderConfig:
     num_kv_heads: int
     head_dim: int
     layers: tuple[LayerConfig, ...]
-    rope: RopeConfig
+    rope: RopeConfig | None
     norm_eps: float
     max_positions: int
     tied: bool
+    window_rope: RopeConfig | None = None
+    learned_positions: bool = False
     activation: str = "silu"
+    norm: NormKind = "rms"
+    placement: NormPlacement = "before"
+    parallel: bool = False
     qkv_bias: bool = False
     out_bias: bool = False
     mlp_bias: bool = False
-    qk_norm: bool = False
-    scale: float = 0.0
+    qk_norm: Literal["head", "width"] | None = None
+    scale: float | None = None
+    scale_by_layer: bool = False
+    attention_softcap: float | None = None
+    logits_softcap: float | None = None
+    embedding_scale: float = 1.0
+    residual_scale: float = 1.0
+    logits_divisor: float = 1.0
     eos: tuple[int, ...] = ()
     bos: int | None = None
 
     @property
     def score_scale(self) -> float:
-        """The factor of the attention's scores: ``scale``, or 1 / sqrt(head_dim) where it is 0."""
-        return self.scale or self.head_dim**-0.5
+        """The factor of the attention's scores: ``scale``, or 1 / sqrt(head_dim) where it is None."""
+        return self.head_dim**-0.5 if self.scale is None else self.scale
+
+    def rope_of(self, layer: LayerConfig) -> RopeConfig | None:
+        """Return the rotation of a layer; None where it does not rotate."""
+        own = self.window_rope if layer.window is not None and self.window_rope is not None else self.rope
+        return own if layer.rope else None

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from weft.dtypes import DType
+from weft.models.attending import softcapped
 from weft.models.attention import Attention, Context
-from weft.models.cache import CacheView, KVCache
-from weft.models.config import DecoderConfig, LayerConfig
-from weft.models.norms import RMSNorm
-from weft.models.rope import frequencies
+from weft.models.cache import CacheView, KVCache, Stored
+from weft.models.config import DecoderConfig, LayerConfig, NormPlacement
+from weft.models.norms import norm
+from weft.models.rope import Rotary
 from weft.models.source import RandomSource, Source
 from weft.nn import functional
 from weft.nn.containers import ModuleList
 from weft.nn.module import Module
 from weft.tensors.creation import arange
-from weft.tensors.tensor import Tensor, tensor
+from weft.tensors.tensor import Tensor
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": functional.silu,
@@ -44,22 +46,98 @@ class FeedForward(Module):
         return result
 
 
+class PlainFeedForward(Module):
+    """A feed-forward part without a gate: ``down(activation(up(x)))``, shape kept."""
+
+    def __init__(self, config: DecoderConfig, source: Source) -> None:
+        super().__init__()
+        hidden, inner = config.hidden_size, config.intermediate_size
+        self.activation = ACTIVATIONS[config.activation]
+        self.up_proj = source.linear("up_proj", inner, hidden, config.mlp_bias)
+        self.down_proj = source.linear("down_proj", hidden, inner, config.mlp_bias)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(B, T, hidden), shape kept."""
+        result: Tensor = self.down_proj(self.activation(self.up_proj(hidden)))
+        return result
+
+
+FEED_FORWARDS: Mapping[str, Callable[[DecoderConfig, Source], Module]] = {
+    "gated": FeedForward,
+    "plain": PlainFeedForward,
+}
+"""By ``LayerConfig.feed_forward``."""
+
+
+@dataclass(frozen=True)
+class Mixer:
+    """What mixes the tokens of a layer: its name in checkpoints, and its module of (config, index, layer, source).
+
+    The module maps (hidden, context) to hidden, shape kept; its ``stores()`` says what the cache keeps for it.
+    """
+
+    name: str
+    module: Callable[[DecoderConfig, int, LayerConfig, Source], Module]
+
+
+MIXERS: Mapping[str, Mixer] = {"attention": Mixer("self_attn", Attention)}
+"""By ``LayerConfig.mixer``."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Names of the norms before and after the mixer and the feed-forward part; None where there is none."""
+
+    mixer: tuple[str | None, str | None]
+    feed_forward: tuple[str | None, str | None]
+
+
+PLACEMENTS: Mapping[NormPlacement, Placement] = {
+    "before": Placement(("input_layernorm", None), ("post_attention_layernorm", None)),
+    "after": Placement((None, "post_attention_layernorm"), (None, "post_feedforward_layernorm")),
+    "around": Placement(
+        ("input_layernorm", "post_attention_layernorm"),
+        ("pre_feedforward_layernorm", "post_feedforward_layernorm"),
+    ),
+}
+"""By ``DecoderConfig.placement``."""
+
+
 class Layer(Module):
-    """Attention and a feed-forward part, each after a norm and added to what came in."""
+    """A mixer of tokens and a feed-forward part, each with its norms, scaled and added to what came in."""
 
     def __init__(self, config: DecoderConfig, index: int, layer: LayerConfig, source: Source) -> None:
         super().__init__()
-        norm = (config.hidden_size, config.norm_eps)
-        self.input_layernorm = RMSNorm(*norm, source / "input_layernorm")
-        self.self_attn = Attention(config, index, layer, source / "self_attn")
-        self.post_attention_layernorm = RMSNorm(*norm, source / "post_attention_layernorm")
-        self.mlp = FeedForward(config, source / "mlp")
+        self.parallel, self.scale = config.parallel, config.residual_scale
+        self.placement, self.mixer = PLACEMENTS[config.placement], MIXERS[layer.mixer]
+        self.add_module(self.mixer.name, self.mixer.module(config, index, layer, source / self.mixer.name))
+        self.mlp = FEED_FORWARDS[layer.feed_forward](config, source / "mlp")
+        for name in (*self.placement.mixer, *self.placement.feed_forward):
+            if name is not None:
+                self.add_module(name, norm(config, config.hidden_size, source / name))
 
     def forward(self, hidden: Tensor, context: Context) -> Tensor:
         """(B, T, hidden), shape kept."""
-        hidden = hidden + self.self_attn(self.input_layernorm(hidden), context)
-        result: Tensor = hidden + self.mlp(self.post_attention_layernorm(hidden))
-        return result
+        mixer = getattr(self, self.mixer.name)
+        mixed = self._part(self.placement.mixer, lambda given: mixer(given, context), hidden)
+        if self.parallel:
+            return hidden + mixed + self._part(self.placement.feed_forward, self.mlp, hidden)
+        hidden = hidden + mixed
+        return hidden + self._part(self.placement.feed_forward, self.mlp, hidden)
+
+    def stores(self) -> dict[str, Stored]:
+        """What the layer keeps of each token and sequence."""
+        stored: dict[str, Stored] = getattr(self, self.mixer.name).stores()
+        return stored
+
+    def _part(
+        self, norms: tuple[str | None, str | None], part: Callable[[Tensor], Tensor], hidden: Tensor
+    ) -> Tensor:
+        """Return what a part adds to ``hidden``: its output between its norms, scaled."""
+        before, after = norms
+        output = part(hidden if before is None else getattr(self, before)(hidden))
+        output = output if after is None else getattr(self, after)(output)
+        return output if self.scale == 1 else output * self.scale
 
 
 class Backbone(Module):
@@ -69,20 +147,29 @@ class Backbone(Module):
         super().__init__()
         self.config = config
         self.embed_tokens = source.embedding("embed_tokens", config.vocab_size, config.hidden_size)
+        self.embed_positions = (
+            source.embedding("embed_positions", config.max_positions, config.hidden_size)
+            if config.learned_positions
+            else None
+        )
         self.layers = ModuleList(
             [
                 Layer(config, index, layer, source / f"layers.{index}")
                 for index, layer in enumerate(config.layers)
             ]
         )
-        self.norm = RMSNorm(config.hidden_size, config.norm_eps, source / "norm")
-        self.frequencies = tensor(
-            frequencies(config.rope).astype("float32"), device=str(self.norm.weight.device)
-        )
+        self.norm = norm(config, config.hidden_size, source / "norm")
+        ropes = dict.fromkeys(map(config.rope_of, config.layers))
+        device = str(self.norm.weight.device)
+        self.rotary = ModuleList([Rotary(rope, device) for rope in ropes if rope is not None])
 
     def forward(self, tokens: Tensor, positions: Tensor, view: CacheView | None = None) -> Tensor:
         """Hidden states after the last norm of tokens (B, T) at ``positions`` (B, T)."""
         hidden = self.embed_tokens(tokens)
+        if self.config.embedding_scale != 1:
+            hidden = hidden * self.config.embedding_scale
+        if self.embed_positions is not None:
+            hidden = hidden + self.embed_positions(positions)
         context = self._context(positions, hidden, view)
         for layer in self.layers:
             hidden = layer(hidden, context)
@@ -91,9 +178,9 @@ class Backbone(Module):
 
     def _context(self, positions: Tensor, hidden: Tensor, view: CacheView | None) -> Context:
         """Rotations and the cache."""
-        angles = positions.unsqueeze(-1).to(self.frequencies.dtype) * self.frequencies
-        cos, sin = (part.to(hidden.dtype).unsqueeze(2) for part in (angles.cos(), angles.sin()))
-        return Context(positions, cos, sin, view)
+        lengths = positions.amax(1) + 1
+        rotations = {rotary.rope: rotary(positions, lengths, hidden.dtype) for rotary in self.rotary}
+        return Context(positions, rotations, view)
 
 
 class Decoder(Module):
@@ -133,13 +220,13 @@ class Decoder(Module):
         Page 0 and row 0 are for padding. ``dtype`` is of keys and values; None takes the model's.
         """
         weight = self.model.norm.weight
-        layers = [layer.self_attn.stores() for layer in self.model.layers]
+        layers = [layer.stores() for layer in self.model.layers]
         return KVCache(layers, pages, rows, dtype or weight.dtype, str(weight.device))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits (*, vocab) of hidden states (*, hidden)."""
-        if self.lm_head is not None:
-            result: Tensor = self.lm_head(hidden)
-            return result
-        tied: Tensor = self.model.embed_tokens.as_linear(hidden)
-        return tied
+        head = self.model.embed_tokens.as_linear if self.lm_head is None else self.lm_head
+        logits: Tensor = head(hidden)
+        if self.config.logits_divisor != 1:
+            logits = logits / self.config.logits_divisor
+        return softcapped(logits, self.config.logits_softcap)

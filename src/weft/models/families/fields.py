@@ -11,16 +11,18 @@ from weft.errors import FormatError, UnsupportedError, WeftError, mistake
 REQUIRED: Any = object()
 """The default of a field that must be there."""
 INERT = frozenset(
-    "_attn_implementation _attn_implementation_autoset _name_or_path _num_labels architectures attention_dropout "
-    "bos_token_id chunk_size_feed_forward dtype embd_pdrop eos_token_id finetuning_task hidden_dropout "
-    "id2label initializer_range label2id model_type output_attentions "
-    "output_hidden_states output_router_logits pad_token_id pretraining_tp problem_type resid_pdrop return_dict "
-    "router_aux_loss_coef router_jitter_noise summary_activation summary_first_dropout summary_proj_to_labels "
-    "summary_type summary_use_proj tokenizer_class torch_dtype transformers_version unsloth_fixed "
-    "unsloth_version use_cache".split()
+    "_attn_implementation _attn_implementation_autoset _name_or_path _num_labels architectures "
+    "attention_dropout attn_pdrop bos_token_id cache_implementation chunk_size_feed_forward classifier_dropout "
+    "dtype embd_pdrop eos_token_id finetuning_task hidden_dropout id2label initializer_range label2id "
+    "model_type output_attentions output_hidden_states output_router_logits pad_token_id pretraining_tp "
+    "problem_type resid_pdrop return_dict router_aux_loss_coef router_jitter_noise summary_activation "
+    "summary_first_dropout summary_proj_to_labels summary_type summary_use_proj tokenizer_class torch_dtype "
+    "transformers_version unsloth_fixed unsloth_version use_cache".split()
 )
 """Fields that do not change the logits of inference, and those that are read elsewhere."""
-SWITCHED_OFF = frozenset({"add_cross_attention", "is_decoder", "is_encoder_decoder"})
+SWITCHED_OFF = frozenset(
+    {"add_cross_attention", "is_decoder", "is_encoder_decoder", "use_bidirectional_attention"}
+)
 """Fields that change nothing while they are false."""
 KINDS = {
     int: "an integer above 0",
@@ -36,19 +38,27 @@ class Fields:
     """The fields of one object of a ``config.json``; notes which were read."""
 
     def __init__(
-        self, given: Mapping[str, Any], path: str, inert: Iterable[str] = (), prefix: str = ""
-    ) -> None:
-        self.given, self.path, self.prefix = given, path, prefix
+        self, given: Mapping[str, Any], path: str, inert: Iterable[str] = (), prefix: str = "",
+        aliases: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        """``aliases`` maps names of fields to those that the file has in their place."""
+        self.given, self.path, self.prefix, self.aliases = given, path, prefix, aliases or {}
         self.read = {*inert, *(name for name in SWITCHED_OFF if given.get(name) is False)}
 
     def __contains__(self, name: str) -> bool:
-        return self.given.get(name) is not None
+        return self.given.get(self.aliases.get(name, name)) is not None
 
-    def __call__(self, name: str, kind: type, default: Any = REQUIRED) -> Any:
-        """Return a field of a kind; null counts as absent. A missing field without a default is an error."""
+    def __call__(self, name: str, kind: type, default: Any = REQUIRED, null: Any = REQUIRED) -> Any:
+        """Return a field of a kind.
+
+        Null gives ``null``, or counts as absent without it. A missing field without a default is an error.
+        """
+        name = self.aliases.get(name, name)
         self.read.add(name)
         value: Any = self.given.get(name)
         if value is None:
+            if null is not REQUIRED and name in self.given:
+                return null
             if default is REQUIRED:
                 raise self.error(name, "missing", KINDS[kind])
             return default
@@ -69,7 +79,8 @@ class Fields:
         self, name: str, given: object, expected: str, kind: type[WeftError] = FormatError
     ) -> WeftError:
         """An impossible value."""
-        return kind(mistake(repr(self.path), self.prefix + name, given, expected))
+        name = self.prefix + self.aliases.get(name, name)
+        return kind(mistake(repr(self.path), name, given, expected))
 
     def finish(self) -> None:
         """Raise ``UnsupportedError`` that names every field that was not read."""

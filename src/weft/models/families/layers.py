@@ -19,12 +19,33 @@ class Pattern:
     write: Callable[[tuple[LayerConfig, ...]], dict[str, Any]]
 
 
-def _alike(fields: Fields, count: int) -> tuple[LayerConfig, ...]:
-    return (LayerConfig(),) * count
+def alike(layer: LayerConfig) -> Pattern:
+    """Return the pattern of layers that are all the same."""
+    return Pattern(lambda fields, count: (layer,) * count, lambda layers: {})
 
 
-def _windowed(fields: Fields, count: int) -> tuple[LayerConfig, ...]:
-    return (LayerConfig(fields("sliding_window", int, None)),) * count
+def windowed(absent: int | None) -> Pattern:
+    """Return the pattern of one window for all layers; ``absent`` is it where the file names none."""
+
+    def read(fields: Fields, count: int) -> tuple[LayerConfig, ...]:
+        return (LayerConfig(fields("sliding_window", int, absent, null=None)),) * count
+
+    return Pattern(read, lambda layers: {"sliding_window": layers[0].window})
+
+
+def every(interval: int, key: str | None = None, absent: int = 4096) -> Pattern:
+    """Return the pattern of layers with a window, but for every ``interval``-th without.
+
+    ``key`` is the older field of the interval. ``absent`` is the window where the file names none.
+    """
+
+    def read(fields: Fields, count: int) -> tuple[LayerConfig, ...]:
+        step = interval if key is None else fields(key, int, interval)
+        usual = [LAYER_TYPES[(index + 1) % step != 0] for index in range(count)]
+        window = fields("sliding_window", int, absent, null=None)
+        return of_types(fields, read_types(fields, count, usual), window)
+
+    return Pattern(read, types_of)
 
 
 def read_types(fields: Fields, count: int, usual: list[str]) -> list[str]:
@@ -47,7 +68,11 @@ def _switched(fields: Fields, count: int) -> tuple[LayerConfig, ...]:
     if type(first) is not int:
         raise fields.error("max_window_layers", repr(first)[:60], "an integer")
     usual = [LAYER_TYPES[window is not None and index >= first] for index in range(count)]
-    types = read_types(fields, count, usual)
+    return of_types(fields, read_types(fields, count, usual), window)
+
+
+def of_types(fields: Fields, types: list[str], window: int | None) -> tuple[LayerConfig, ...]:
+    """Return layers of the given types."""
     if window is None and LAYER_TYPES[1] in types:
         raise fields.error("layer_types", repr(LAYER_TYPES[1]), "full_attention, as there is no window")
     return tuple(LayerConfig(window if name == LAYER_TYPES[1] else None) for name in types)
@@ -87,7 +112,6 @@ def _write_smollm3(layers: tuple[LayerConfig, ...]) -> dict[str, Any]:
     return {**_write_switched(layers), "no_rope_layers": [int(layer.rope) for layer in layers]}
 
 
-ALIKE = Pattern(_alike, lambda layers: {})
-WINDOWED = Pattern(_windowed, lambda layers: {"sliding_window": layers[0].window})
+ALIKE = alike(LayerConfig())
 SWITCHED = Pattern(_switched, _write_switched)
 SMOLLM3 = Pattern(_smollm3, _write_smollm3)

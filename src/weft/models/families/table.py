@@ -9,17 +9,32 @@ from typing import Any
 from weft.errors import FormatError, UnsupportedError, mistake
 from weft.models.config import ACTIVATION_NAMES, DecoderConfig
 from weft.models.families.fields import INERT, REQUIRED, Fields
-from weft.models.families.layers import ALIKE, SMOLLM3, SWITCHED, WINDOWED, Pattern
-from weft.models.families.rope import read_rope, write_rope
+from weft.models.families.layers import ALIKE, SMOLLM3, SWITCHED, Pattern, every, windowed
+from weft.models.families.rope import RopeRule, read_rope, write_rope
+
+
+def _unchanged(value: Any) -> Any:
+    return value
 
 
 @dataclass(frozen=True)
 class Field:
-    """A field of ``config.json`` that one or more ``attributes`` of ``DecoderConfig`` take as it is."""
+    """A field of ``config.json`` for one or more ``attributes`` of ``DecoderConfig``.
+
+    Args:
+        attributes: those that take the value.
+        kind: the type of the value.
+        default: the value where the file has none; a ``Derived`` depends on other fields.
+        null: the attributes' value where the file says null; without it null counts as absent.
+        read: the attributes' value from the field's, ``write`` the reverse.
+    """
 
     attributes: tuple[str, ...]
     kind: type
     default: Any = REQUIRED
+    null: Any = REQUIRED
+    read: Callable[[Any], Any] = _unchanged
+    write: Callable[[Any], Any] = _unchanged
 
 
 def _shared(fields: Fields) -> Any:
@@ -32,7 +47,7 @@ def _head_dim(fields: Fields) -> Any:
 
 @dataclass(frozen=True)
 class Derived:
-    """A default that depends on other fields."""
+    """A value that depends on other fields."""
 
     value: Callable[[Fields], Any]
 
@@ -51,6 +66,20 @@ COMMON: Mapping[str, Field] = {
 }
 ATTENTION_BIAS = Field(("qkv_bias", "out_bias"), bool, False)
 MLP_BIAS = Field(("mlp_bias",), bool, False)
+WHOLE_HEADS = RopeRule()
+TIED = Field(("tied",), bool, True)
+
+
+def _epsilon(default: float) -> Field:
+    return Field(("norm_eps",), float, default)
+
+
+def _positions(default: int) -> Field:
+    return Field(("max_positions",), int, default)
+
+
+def _softcap(attribute: str, default: float | None) -> Field:
+    return Field((attribute,), float, default, null=None)
 
 
 @dataclass(frozen=True)
@@ -58,39 +87,68 @@ class Family:
     """How a family's ``config.json`` and weights are read.
 
     Args:
-        fields: what ``COMMON`` lacks, or has with another default.
-        constant: attributes of ``DecoderConfig`` that are the same in the whole family.
-        pattern: windows and rotations from layer to layer.
-        theta: the base of the rotation where the file names none.
         classname: the class that transformers loads a checkpoint into.
+        fields: what ``COMMON`` lacks, or has with another default.
+        constant: attributes of ``DecoderConfig`` that are the same in the whole family, or ``Derived``.
+        pattern: what differs from layer to layer.
+        rope: how the family rotates; None where it does not.
+        aliases: the family's own names of fields, by their names here.
+        absent: fields of ``COMMON`` that the family does not have.
+        inert: fields that do not change the family's results.
     """
 
     classname: str
     fields: Mapping[str, Field] = field(default_factory=dict)
     constant: Mapping[str, Any] = field(default_factory=dict)
     pattern: Pattern = ALIKE
-    theta: float = 10000.0
+    rope: RopeRule | None = WHOLE_HEADS
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()
+    inert: frozenset[str] = frozenset()
+
+    def rows(self) -> dict[str, Field]:
+        """Return every field with its row."""
+        return {key: row for key, row in {**COMMON, **self.fields}.items() if key not in self.absent}
 
 
 FAMILIES: Mapping[str, Family] = {
     "llama": Family("LlamaForCausalLM", {"attention_bias": ATTENTION_BIAS, "mlp_bias": MLP_BIAS}),
-    "mistral": Family("MistralForCausalLM", pattern=WINDOWED),
+    "mistral": Family("MistralForCausalLM", pattern=windowed(4096)),
     "qwen2": Family("Qwen2ForCausalLM", constant={"qkv_bias": True}, pattern=SWITCHED),
     "qwen3": Family(
         "Qwen3ForCausalLM",
         {"attention_bias": ATTENTION_BIAS, "head_dim": Field(("head_dim",), int, 128)},
-        {"qk_norm": True},
+        {"qk_norm": "head"},
         SWITCHED,
     ),
     "smollm3": Family(
         "SmolLM3ForCausalLM",
+        {"attention_bias": ATTENTION_BIAS, "mlp_bias": MLP_BIAS, "tie_word_embeddings": TIED},
+        pattern=SMOLLM3,
+        rope=RopeRule(2000000.0),
+    ),
+    "granite": Family(
+        "GraniteForCausalLM",
         {
             "attention_bias": ATTENTION_BIAS,
             "mlp_bias": MLP_BIAS,
-            "tie_word_embeddings": Field(("tied",), bool, True),
+            "embedding_multiplier": Field(("embedding_scale",), float, 1.0),
+            "residual_multiplier": Field(("residual_scale",), float, 1.0),
+            "attention_multiplier": Field(("scale",), float, 1.0),
+            "logits_scaling": Field(("logits_divisor",), float, 1.0),
         },
-        pattern=SMOLLM3,
-        theta=2000000.0,
+    ),
+    "olmo2": Family(
+        "Olmo2ForCausalLM",
+        {"attention_bias": ATTENTION_BIAS, "rms_norm_eps": _epsilon(1e-5)},
+        {"placement": "after", "qk_norm": "width"},
+    ),
+    "olmo3": Family(
+        "Olmo3ForCausalLM",
+        {"attention_bias": ATTENTION_BIAS, "rms_norm_eps": _epsilon(1e-5)},
+        {"placement": "after", "qk_norm": "width"},
+        every(4),
+        RopeRule(500000.0, window_theta=500000.0),
     ),
 }
 
@@ -106,31 +164,34 @@ def config_from(given: Mapping[str, Any], path: str) -> DecoderConfig:
     ...     "num_attention_heads": 2, "num_hidden_layers": 1}, "config.json").head_dim
     4
     """
-    fields = Fields(given, path, INERT)
-    name = fields.one_of("model_type", FAMILIES)
+    name = Fields(given, path).one_of("model_type", FAMILIES)
     family = FAMILIES[name]
+    fields = Fields(given, path, INERT | family.inert, aliases=family.aliases)
     found: dict[str, Any] = {}
-    for key, row in {**COMMON, **family.fields}.items():
+    for key, row in family.rows().items():
         default = row.default.value(fields) if isinstance(row.default, Derived) else row.default
-        found |= dict.fromkeys(row.attributes, fields(key, row.kind, default))
+        value = fields(key, row.kind, default, row.null)
+        found |= dict.fromkeys(row.attributes, value if value is row.null else row.read(value))
+    for key, value in family.constant.items():
+        found[key] = value.value(fields) if isinstance(value, Derived) else value
     if found["activation"] not in ACTIVATION_NAMES:
         fields.one_of("hidden_act", ACTIVATION_NAMES)
     if found["num_heads"] % found["num_kv_heads"]:
         expected = f"a divisor of the {found['num_heads']} heads"
         raise fields.error("num_key_value_heads", found["num_kv_heads"], expected)
-    ropes = read_rope(fields, found["head_dim"], found["max_positions"], family.theta)
-    if len(ropes) != 1:
-        raise fields.error("rope_parameters", "one for each type of layer", "one for all", UnsupportedError)
+    rope, window_rope = None, None
+    if family.rope is not None:
+        rope, window_rope = read_rope(fields, family.rope, found["head_dim"], found["max_positions"])
     layers = family.pattern.read(fields, fields("num_hidden_layers", int))
     fields.finish()
     return DecoderConfig(
         family=name,
         layers=layers,
-        rope=ropes["full_attention"],
+        rope=rope,
+        window_rope=window_rope,
         eos=end_tokens(given, path),
         bos=given.get("bos_token_id"),
         **found,
-        **family.constant,
     )
 
 
@@ -152,12 +213,14 @@ def config_to(config: DecoderConfig) -> dict[str, Any]:
         raise UnsupportedError(mistake("save", "family", repr(config.family), f"one of {known}"))
     family = FAMILIES[config.family]
     written: dict[str, Any] = {"architectures": [family.classname], "model_type": config.family}
-    for key, row in {**COMMON, **family.fields}.items():
-        written[key] = getattr(config, row.attributes[0])
+    for key, row in family.rows().items():
+        value = getattr(config, row.attributes[0])
+        written[key] = value if value is row.null else row.write(value)
+    written |= {"num_hidden_layers": len(config.layers), **family.pattern.write(config.layers)}
+    if family.rope is not None:
+        written |= write_rope(config, family.rope)
+    written = {family.aliases.get(key, key): value for key, value in written.items()}
     written |= {
-        "num_hidden_layers": len(config.layers),
-        "rope_parameters": write_rope(config.rope, config.head_dim),
-        **family.pattern.write(config.layers),
         "bos_token_id": config.bos,
         "pad_token_id": None,
         "eos_token_id": list(config.eos) or None,

@@ -54,7 +54,7 @@ def _qwen2(config: DecoderConfig, tensors: Mapping[str, Any]) -> DecoderConfig:
 
 
 def _qwen3(config: DecoderConfig, tensors: Mapping[str, Any]) -> DecoderConfig:
-    return replace(config, qk_norm=True)
+    return replace(config, qk_norm="head")
 
 
 ARCHITECTURES = {
