@@ -77,6 +77,52 @@ CASES = {
             },
         },
     ),
+    "gemma2": Case(
+        "gemma2",
+        {
+            "head_dim": 10, "query_pre_attn_scalar": 7, "sliding_window": 6, "attn_logit_softcapping": 3.0,
+            "final_logit_softcapping": 4.0, "tie_word_embeddings": True,
+        },
+    ),
+    "gemma2-uncapped": Case(
+        "gemma2",
+        {
+            "head_dim": 6, "attn_logit_softcapping": None, "final_logit_softcapping": None, "attention_bias": True,
+            "layer_types": ["full_attention", "full_attention", "sliding_attention"], "sliding_window": 4,
+        },
+    ),
+    "gemma3": Case(
+        "gemma3_text",
+        {
+            "head_dim": 14, "query_pre_attn_scalar": 9, "sliding_window": 5, "sliding_window_pattern": 2,
+            "tie_word_embeddings": True,
+        },
+    ),
+    "gemma3-linear": Case(
+        "gemma3_text",
+        {
+            "head_dim": 6, "sliding_window": 5, "final_logit_softcapping": 5.0, "num_attention_heads": 4,
+            "layer_types": ["full_attention", "sliding_attention"], "num_hidden_layers": 2,
+            "rope_parameters": {
+                "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 5000.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 70.0},
+            },
+        },
+    ),
+    "ministral3": Case(
+        "ministral3",
+        {"head_dim": 10, "rope_parameters": {**YARN, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.3}},
+    ),
+    "ministral3-window": Case(
+        "ministral3",
+        {
+            "head_dim": 6, "sliding_window": 8,
+            "rope_parameters": {
+                "rope_type": "yarn", "factor": 3.0, "original_max_position_embeddings": 10, "truncate": False,
+                "attention_factor": 1.2, "rope_theta": 500.0, "llama_4_scaling_beta": 0.5,
+            },
+        },
+    ),
     "llama-yarn": Case("llama", {"rope_parameters": {**YARN, "mscale": 0.7, "mscale_all_dim": 1.3}}),
 }  # fmt: skip
 
@@ -130,7 +176,10 @@ def test_logits_equal_those_of_transformers_at_once_and_in_pieces(
     _, ids, logits = reference(name)
     decoder = load(checkpoint(folder, name), device=device.name)
     with wf.no_grad():
-        close(decoder(wf.tensor(ids, device=device.name)).numpy(), logits)
+        both = decoder(wf.tensor(ids, device=device.name)).numpy()
+        close(both, logits)
+        alone = decoder(wf.tensor(ids[1:], device=device.name)).numpy()
+        np.testing.assert_allclose(alone, both[1:], rtol=0, atol=1e-5 * np.abs(logits).max())
         close(stepwise(decoder, ids, [8, *[1] * 5, 8], device.name), logits)
 
 

@@ -111,6 +111,46 @@ class Family:
         return {key: row for key, row in {**COMMON, **self.fields}.items() if key not in self.absent}
 
 
+def _scale_of(scalar: Any) -> float:
+    scale: float = scalar**-0.5
+    return scale
+
+
+def _scalar_of(scale: float) -> int:
+    return round(scale**-2)
+
+
+def _root(fields: Fields) -> float:
+    root: float = fields("hidden_size", int) ** 0.5
+    return root
+
+
+GEMMA_FIELDS: Mapping[str, Field] = {
+    "attention_bias": ATTENTION_BIAS,
+    "head_dim": Field(("head_dim",), int, 256),
+    "num_key_value_heads": Field(("num_kv_heads",), int, 4),
+    "hidden_act": Field(("activation",), str, "gelu_pytorch_tanh"),
+    "tie_word_embeddings": TIED,
+    "query_pre_attn_scalar": Field(("scale",), int, 256, read=_scale_of, write=_scalar_of),
+}
+GEMMA: Mapping[str, Any] = {
+    "norm": "rms_plus_one",
+    "placement": "around",
+    "embedding_scale": Derived(_root),
+}
+GEMMA_ALIASES = {"hidden_act": "hidden_activation"}
+MINISTRAL_ROPE = {
+    "rope_type": "yarn",
+    "rope_theta": 1000000.0,
+    "factor": 16.0,
+    "original_max_position_embeddings": 16384,
+    "beta_fast": 32.0,
+    "beta_slow": 1.0,
+    "mscale": 1.0,
+    "mscale_all_dim": 1.0,
+    "llama_4_scaling_beta": 0.1,
+}
+
 FAMILIES: Mapping[str, Family] = {
     "llama": Family("LlamaForCausalLM", {"attention_bias": ATTENTION_BIAS, "mlp_bias": MLP_BIAS}),
     "mistral": Family("MistralForCausalLM", pattern=windowed(4096)),
@@ -149,6 +189,45 @@ FAMILIES: Mapping[str, Family] = {
         {"placement": "after", "qk_norm": "width"},
         every(4),
         RopeRule(500000.0, window_theta=500000.0),
+    ),
+    "gemma2": Family(
+        "Gemma2ForCausalLM",
+        {
+            **GEMMA_FIELDS,
+            "max_position_embeddings": _positions(8192),
+            "attn_logit_softcapping": _softcap("attention_softcap", 50.0),
+            "final_logit_softcapping": _softcap("logits_softcap", 30.0),
+        },
+        GEMMA,
+        every(2),
+        aliases=GEMMA_ALIASES,
+        inert=frozenset({"hidden_act"}),
+    ),
+    "gemma3_text": Family(
+        "Gemma3ForCausalLM",
+        {
+            **GEMMA_FIELDS,
+            "vocab_size": Field(("vocab_size",), int, 262208),
+            "num_attention_heads": Field(("num_heads",), int, 8),
+            "max_position_embeddings": _positions(131072),
+            "final_logit_softcapping": _softcap("logits_softcap", None),
+        },
+        {**GEMMA, "qk_norm": "head"},
+        every(6, "sliding_window_pattern"),
+        RopeRule(1000000.0, window_theta=10000.0),
+        GEMMA_ALIASES,
+        inert=frozenset({"hidden_act", "_sliding_window_pattern"}),
+    ),
+    "ministral3": Family(
+        "Ministral3ForCausalLM",
+        {
+            "num_key_value_heads": Field(("num_kv_heads",), int, 8),
+            "head_dim": Field(("head_dim",), int, 128),
+            "rms_norm_eps": _epsilon(1e-5),
+            "max_position_embeddings": _positions(262144),
+        },
+        pattern=windowed(None),
+        rope=RopeRule(query_scale=True, absent=MINISTRAL_ROPE),
     ),
 }
 
