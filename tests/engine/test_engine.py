@@ -19,7 +19,6 @@ from tests.engine.reference import FILE
 from tests.models.checkpoints import CASES, Case, model, write
 from weft.devices.base import Device
 from weft.engine import Engine, Sampling
-from weft.engine.runner import Runner
 from weft.errors import ArgumentError, FormatError, MissingFileError, UnsupportedError
 
 END = byte_vocabulary.CONTROL_TOKENS["<|im_end|>"]
@@ -83,17 +82,20 @@ def test_one_engine_after_another_prompt_gives_the_same(engine: Engine) -> None:
 
 
 def test_the_pieces_of_a_stream_are_the_text(engine: Engine) -> None:
-    pieces, last = [], None
-    for piece, last in engine.stream(PROMPT, max_tokens=20, ignore_eos=True):
-        pieces.append(piece)
-        assert last.text == "".join(pieces)
-    assert last is not None
-    assert last.finish_reason == "length"
-    assert len(last.tokens) == 20
-    assert last.text == engine.tokenizer.decode(last.tokens)[: len(last.text)]
-    assert last.prompt_seconds > 0
-    assert last.seconds > 0
-    assert last.tokens_per_second == pytest.approx(19 / last.seconds)
+    request = engine.submit(PROMPT, max_tokens=20, ignore_eos=True)
+    text, tokens, reasons = "", [], []
+    for piece in request:
+        text, tokens = text + piece.text, [*tokens, *piece.tokens]
+        reasons.append(piece.finish_reason)
+        assert request.completion.text.startswith(text)
+    answer = request.completion
+    assert (answer.text, answer.tokens) == (text, tokens)
+    assert reasons == [None] * (len(reasons) - 1) + ["length"]
+    assert len(answer.tokens) == 20
+    assert answer.text == engine.tokenizer.decode(answer.tokens)[: len(answer.text)]
+    assert answer.prompt_seconds > 0
+    assert answer.seconds > 0
+    assert answer.tokens_per_second == pytest.approx(19 / answer.seconds)
 
 
 def test_length_and_context_end_an_answer(engine: Engine) -> None:
@@ -139,9 +141,10 @@ def test_a_stop_text_across_the_borders_of_tokens(engine: Engine) -> None:
         raise AssertionError("no seed gives three letters")
     at = runs[0]
     stop = "".join(letters[at : at + 3])
-    stream = list(engine.stream(PROMPT, seed=seed, stop=("never so", stop), **options))
-    answer = stream[-1][1]
-    assert "".join(piece for piece, _ in stream) == answer.text == whole.text[: whole.text.index(stop)]
+    request = engine.submit(PROMPT, seed=seed, stop=("never so", stop), **options)
+    text, answer = "".join(piece.text for piece in request), request.completion
+    assert text == answer.text == whole.text[: whole.text.index(stop)]
+    assert answer.stop_text == stop
     assert answer.finish_reason == "stop"
     assert answer.tokens == whole.tokens[: at + 3]
 
@@ -160,14 +163,6 @@ def test_options_change_the_given_sampling(engine: Engine) -> None:
     assert len(answer.tokens) == 4
     with pytest.raises(ArgumentError, match="top_p"):
         engine.generate(PROMPT, top_p=2.0)
-
-
-def test_two_streams_at_a_time_are_refused_instead_of_mixed(engine: Engine) -> None:
-    first = engine.stream(PROMPT, max_tokens=20, ignore_eos=True)
-    next(first)
-    engine.generate(PROMPT, max_tokens=2, ignore_eos=True)
-    with pytest.raises(ArgumentError, match="single text at a time"):
-        list(first)
 
 
 def test_chat_runs_the_template(engine: Engine) -> None:
@@ -296,12 +291,6 @@ def test_of_several_templates_the_default_is_taken(tmp_path: Path) -> None:
     template = Engine.load(directory(tmp_path / "a", chat_template=named)).template
     assert template is not None
     assert template.render([]) == "a"
-
-
-def test_a_step_before_any_text_is_refused(engine: Engine) -> None:
-    runner = Runner(engine.model, 8, "cpu")
-    with pytest.raises(ArgumentError, match="8 tokens"):
-        runner.step()
 
 
 @pytest.mark.parametrize("dtype", [wf.float16, wf.bfloat16])

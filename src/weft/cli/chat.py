@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     for question in [answering.text(arguments.prompt)] if arguments.prompt else _lines():
         messages.append({"role": "user", "content": question})
         try:
-            answer = answering.show(engine.stream_chat(messages, sampling))
+            answer = answering.show(engine.submit_chat(messages, sampling))
         except KeyboardInterrupt:
             print("\n(stopped)", file=sys.stderr)
             messages.pop()

@@ -41,5 +41,5 @@ def run(arguments: argparse.Namespace) -> int:
             )
         )
         return 0
-    print(answering.figures(answering.show(engine.stream(prompt, sampling))))
+    print(answering.figures(answering.show(engine.submit(prompt, sampling))))
     return 0

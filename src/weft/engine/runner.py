@@ -1,7 +1,7 @@
-"""``Runner``: a decoder on its device with a cache, as two compiled programs: prefill of a chunk, and one step.
+"""``Runner``: a decoder with a cache as compiled programs: a chunk of prefill, and a token for many sequences.
 
-A step takes the token of the step before from the device and leaves its own there, so that only the chosen ids are read
-back. Programs are compiled for buckets of lengths, on first use.
+A step takes each slot's last token and position from the device and leaves the next there, so that only the chosen ids
+are read back. Slot 0 is for padding.
 """
 
 from __future__ import annotations
@@ -14,104 +14,88 @@ import numpy as np
 from weft import dtypes
 from weft.autograd import no_grad
 from weft.compiler.jit import jit
-from weft.engine.sampling import Sampling, choose
-from weft.errors import ArgumentError, mistake
+from weft.engine.choosing import Chooser, Chosen, Needs
 from weft.models import CacheView, Decoder
 from weft.models.cache import PAGE, pages_for
-from weft.tensors.creation import arange, as_tensor, ones, zeros
+from weft.tensors.creation import as_tensor, ones, zeros
 from weft.tensors.tensor import Tensor
 
-CHUNKS = (256, 64, 16, 1)
+CHUNKS = (16, 64, 256)
 """Tokens of a prefill call; the last chunk of a prompt is filled up to the next of them."""
-LENGTHS = (256, 1024, 4096, 16384, 65536)
-"""Lengths of the cache that a call reads."""
+ROWS = (1, 4, 16, 64, 256)
+"""Rows of a step; fewer are filled up to the next of them."""
 
 
 class Runner:
-    """Runs one sequence of a model, of at most ``context`` tokens."""
+    """Runs up to ``slots`` sequences of at most ``context`` tokens, with ``pages`` pages for all of them."""
 
-    def __init__(self, model: Decoder, context: int, device: str) -> None:
-        self.model, self.context, self.device = model, context, device
-        self.cache = model.cache(1 + pages_for(context))
-        self.pages = arange(1, 1 + pages_for(context), dtype=dtypes.int32, device=device).unsqueeze(0)
-        self.row = ones(1, dtype=dtypes.int64, device=device)
-        self.token = zeros(1, 1, dtype=dtypes.int64, device=device)
-        self.position = zeros(1, dtype=dtypes.int64, device=device)
-        self.choice = {
-            name: zeros(1, dtype=kind, device=device)
-            for name, kind in (
-                ("temperature", dtypes.float32),
-                ("top_k", dtypes.int64),
-                ("top_p", dtypes.float32),
-                ("min_p", dtypes.float32),
-                ("uniform", dtypes.float32),
-            )
-        }
-        self.used = context
-        """Positions that were read; all of them before a text is begun, so that no step is possible."""
-        self._greedy = True
-        self._programs: dict[tuple[str, int], Callable[..., Any]] = {}
+    def __init__(self, model: Decoder, slots: int, context: int, pages: int) -> None:
+        self.model, self.slots, self.context = model, slots, context
+        self.cache = model.cache(1 + pages, slots + 1)
+        self.device = str(self.cache.device)
+        self.chooser = Chooser(slots + 1, model.config.vocab_size, self.device)
+        self._tokens = zeros(slots + 1, dtype=dtypes.int64, device=self.device)
+        self._positions = zeros(slots + 1, dtype=dtypes.int64, device=self.device)
+        self._table = np.zeros((slots + 1, pages_for(context)), np.int32)
+        self._pages = self._put(self._table)
+        self._changed = False
+        self._rows: dict[tuple[int, ...], Tensor] = {}
+        self._programs: dict[Any, Callable[..., Any]] = {}
 
-    def begin(self, ids: Sequence[int]) -> None:
-        """Read the tokens of a new text; the next ``step`` chooses the token after them.
+    def set_pages(self, slot: int, pages: Sequence[int], first: int = 0) -> None:
+        """Say which pages hold the sequence of a slot, from its page ``first`` on."""
+        self._table[slot, first : first + len(pages)] = pages
+        self._changed = True
 
-        Raises ``ArgumentError`` for no tokens, and for more than the context holds.
+    def start(self, slot: int, token: int, position: int) -> None:
+        """Set the token that the slot's next step reads, and its position."""
+        self._tokens[slot] = token
+        self._positions[slot] = position
+
+    def prefill(self, slot: int, ids: Sequence[int], position: int) -> None:
+        """Read up to ``CHUNKS[-1]`` tokens of a sequence at ``position`` and after."""
+        size = next(size for size in CHUNKS if size >= len(ids))
+        tokens = np.zeros((1, size), np.int64)
+        tokens[0, : len(ids)] = ids
+        positions = np.full((1, size), position + len(ids) - 1)  # padding repeats the last, whose keys exist
+        positions[0, : len(ids)] = np.arange(position, position + len(ids))
+        self._upload()
+        program = self._program(("prefill", size), self._prefill)
+        program(*map(self._put, (tokens, positions, np.array([slot]), np.array([len(ids)]))))
+
+    def step(self, slots: Sequence[int], uniform: Sequence[float], needs: Needs, masks: Any = None) -> Chosen:
+        """Choose the next token of each slot by its number in [0, 1); padded rows follow those of ``slots``.
+
+        ``masks()`` gives int32 (rows, words), the tokens that each row may take, where ``needs.masked``; it is called
+        while the device computes.
         """
-        if not ids:
-            raise ArgumentError(mistake("begin", "ids", "none", "at least one token"))
-        if len(ids) > self.context:
-            raise ArgumentError(
-                f"prompt: {len(ids)} tokens, expected at most {self.context}, the context; shorten the prompt "
-                "or load the engine with a larger context"
-            )
-        at, last = 0, len(ids) - 1
-        while at < last:
-            size = self._chunk(last - at, self.context - at)
-            real = ids[at : min(at + size, last)]
-            tokens = np.zeros((1, size), np.int64)
-            tokens[0, : len(real)] = real
-            positions = np.arange(at, at + size, dtype=np.int64)[None]
-            program = self._program("prefill", self._length(at + size))
-            program(as_tensor(tokens, device=self.device), as_tensor(positions, device=self.device))
-            at += len(real)
-        self.token.fill_(ids[-1])
-        self.position.fill_(last)
-        self.used = last
+        size = rows_for(len(slots))
+        padded = (*slots, *[0] * (size - len(slots)))
+        if padded not in self._rows:
+            self._rows = {padded: self._put(np.array(padded))}
+        self._upload()
+        numbers = [self._put(np.array([*uniform, *[0.0] * (size - len(slots))], np.float32))]
+        rows = self._rows[padded]
+        if needs.masked:
+            logits = self._program(("logits", size), self._logits)(rows)
+            choose = self._program(("choose", size, needs), lambda *given: self._choose(needs, *given))
+            return Chosen(*choose(logits, rows, *numbers, self._put(masks())))
+        numbers = numbers if needs.sampled else []
+        return Chosen(
+            *self._program(("step", size, needs), lambda *given: self._step(needs, *given))(rows, *numbers)
+        )
 
-    def sample(self, sampling: Sampling) -> None:
-        """Choose tokens so from now on."""
-        for name in ("temperature", "top_k", "top_p", "min_p"):
-            self.choice[name].fill_(getattr(sampling, name))
-        self._greedy = sampling.temperature == 0
+    def _put(self, array: Any) -> Tensor:
+        return as_tensor(array, device=self.device)
 
-    def step(self, uniform: float = 0.0) -> Tensor:
-        """Read the last token and choose the next one, (1) on the device; ``uniform`` is its random number."""
-        if self.used >= self.context:
-            raise ArgumentError(f"step: the context of {self.context} tokens is full")
-        self.used += 1
-        if not self._greedy:
-            self.choice["uniform"].fill_(uniform)
-        chosen: Tensor = self._program("greedy" if self._greedy else "sampled", self._length(self.used))()
-        return chosen
+    def _upload(self) -> None:
+        if self._changed:
+            self._pages.copy_(self._put(self._table))
+            self._changed = False
 
-    def _length(self, least: int) -> int:
-        """The bucket of the cache for ``least`` positions."""
-        return min(next((length for length in LENGTHS if length >= least), self.context), self.context)
-
-    def _chunk(self, wanted: int, room: int) -> int:
-        """Tokens of the next prefill call: the smallest chunk for what is wanted, or the largest."""
-        sizes = [size for size in CHUNKS if size <= room]
-        return min((size for size in sizes if size >= wanted), default=sizes[0])
-
-    def _program(self, kind: str, length: int) -> Callable[..., Any]:
-        key = (kind, length)
+    def _program(self, key: Any, function: Callable[..., Any]) -> Callable[..., Any]:
         if key not in self._programs:
-            makers: dict[str, Callable[[int], Any]] = {
-                "prefill": self._prefill,
-                "greedy": self._greedy_step,
-                "sampled": self._sampled_step,
-            }
-            program = jit(makers[kind](length))
+            program = jit(function)
 
             def run(*arguments: Any) -> Any:
                 with no_grad():
@@ -120,35 +104,40 @@ class Runner:
             self._programs[key] = run
         return self._programs[key]
 
-    def _prefill(self, length: int) -> Callable[[Tensor, Tensor], None]:
-        def prefill(tokens: Tensor, positions: Tensor) -> None:
-            self.model.model(tokens, positions, self._view(positions, length))
+    def _prefill(self, tokens: Tensor, positions: Tensor, row: Tensor, length: Tensor) -> None:
+        self.model.model(tokens, positions, self._view(positions, row, length))
 
-        return prefill
+    def _view(self, positions: Tensor, rows: Tensor, lengths: Tensor) -> CacheView:
+        """The view of sequences (B) whose tokens (B, T) are at ``positions``; padding goes to page 0."""
+        pages = self._pages.index_select(0, rows)
+        inside = positions.remainder(PAGE)
+        slots = pages.gather(1, positions.div(PAGE, rounding_mode="floor")).to(dtypes.int64) * PAGE + inside
+        view = CacheView(self.cache, pages, slots.reshape(-1), rows, positions, lengths)
+        if positions.shape[1] > 1:
+            view = CacheView(
+                self.cache, pages, slots.where(view.real, inside).reshape(-1), rows, positions, lengths
+            )
+        return view
 
-    def _view(self, positions: Tensor, length: int) -> CacheView:
-        """The view of the sequence, whose pages lie in order from page 1 on."""
-        pages = self.pages[:, : pages_for(length)]
-        return CacheView(self.cache, pages, positions.reshape(-1) + PAGE, self.row, positions, self.row)
+    def _logits(self, rows: Tensor) -> Tensor:
+        tokens = self._tokens.index_select(0, rows).unsqueeze(1)
+        positions = self._positions.index_select(0, rows).unsqueeze(1)
+        view = self._view(positions, rows, ones(len(rows), dtype=dtypes.int64, device=self.device))
+        return self.model.logits(self.model.model(tokens, positions, view)[:, -1])
 
-    def _logits(self, length: int) -> Tensor:
-        positions = self.position.unsqueeze(0)
-        hidden = self.model.model(self.token, positions, self._view(positions, length))
-        return self.model.logits(hidden[:, -1])
+    def _step(self, needs: Needs, rows: Tensor, uniform: Tensor | None = None) -> tuple[Any, ...]:
+        return self._choose(needs, self._logits(rows), rows, uniform, None)
 
-    def _advance(self, chosen: Tensor) -> Tensor:
-        self.token.copy_(chosen.unsqueeze(0))
-        self.position.add_(1)
-        return chosen
+    def _choose(
+        self, needs: Needs, logits: Tensor, rows: Tensor, uniform: Any, masks: Tensor | None
+    ) -> tuple[Any, ...]:
+        """Choose, and leave tokens and positions for the next step; slot 0 stays at position 0."""
+        chosen = self.chooser.choose(logits, rows, uniform, needs, masks)
+        self._tokens.index_copy_(0, rows, chosen.ids)
+        self._positions.index_add_(0, rows, (rows > 0).to(dtypes.int64))
+        return chosen.ids, chosen.extra
 
-    def _greedy_step(self, length: int) -> Callable[[], Tensor]:
-        def greedy() -> Tensor:
-            return self._advance(self._logits(length).argmax(-1))
 
-        return greedy
-
-    def _sampled_step(self, length: int) -> Callable[[], Tensor]:
-        def sampled() -> Tensor:
-            return self._advance(choose(self._logits(length), **self.choice))
-
-        return sampled
+def rows_for(count: int) -> int:
+    """Return the rows of the program that steps so many sequences."""
+    return next(size for size in ROWS if size >= count)

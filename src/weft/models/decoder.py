@@ -214,14 +214,17 @@ class Decoder(Module):
             positions = arange(tokens.shape[1], device=str(tokens.device)).unsqueeze(0).expand(*tokens.shape)
         return self.logits(self.model(tokens, positions, view))
 
+    def stores(self) -> list[dict[str, Stored]]:
+        """Return what each layer keeps of the tokens so far."""
+        return [layer.stores() for layer in self.model.layers]
+
     def cache(self, pages: int, rows: int = 2, dtype: DType | None = None) -> KVCache:
         """Return an empty cache of ``pages`` pages for ``rows`` sequences, on the model's device.
 
         Page 0 and row 0 are for padding. ``dtype`` is of keys and values; None takes the model's.
         """
         weight = self.model.norm.weight
-        layers = [layer.stores() for layer in self.model.layers]
-        return KVCache(layers, pages, rows, dtype or weight.dtype, str(weight.device))
+        return KVCache(self.stores(), pages, rows, dtype or weight.dtype, str(weight.device))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits (*, vocab) of hidden states (*, hidden)."""
