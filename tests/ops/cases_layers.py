@@ -289,6 +289,10 @@ OP_CASES: dict[str, list[OpCase]] = {
     "cross_entropy_backward": [OpCase((Arg((4, 2)), Arg((4, 3, 2), S), index((4, 2), 3), Arg((4, 2), A, kind), Arg((4, 2), P, kind)), {"ignore_index": 1}, used, 8) for kind, used in ((d.float32, _HALVES), (d.float64, (d.float64,)))],
     "attention": [OpCase((Arg((2, 5, 4, 6)), Arg((2, 7, 2, 6)), Arg((2, 7, 2, 5))), {"causal": False, "scale": 0.4}, FLOATS, 16), OpCase((Arg((2, 5, 2, 4)), Arg((2, 7, 2, 4)), Arg((2, 7, 2, 8)), Arg((2, 1, 5, 7), "bool")), {"causal": True, "scale": 0.4}, FLOATS, 16),
                   OpCase((Arg((1, 35, 2, 4)), Arg((1, 66, 2, 4)), Arg((1, 66, 2, 8)), Arg((1, 2, 1, 66))), {"causal": False, "scale": -0.4}, FLOATS, 16)],
+    "cached_attention": [
+        OpCase((Arg((3, 4, 6)), Arg((9, 4, 2, 6)), Arg((9, 4, 2, 5)), index((2, 3), 9, d.int32), index((3,), 2), index((3,), 12), *sinks), {"scale": 0.4, "window": window, "softcap": softcap}, _HALVES, 16)
+        for window, softcap, sinks in ((None, None, ()), (5, 3.0, (Arg((4,)),)))
+    ],
     "attention_backward": [OpCase((Arg((2, 5, 4, 3)), Arg((2, 5, 4, 3)), Arg((2, 4, 5, 2), "large", kind), Arg((2, 5, 4, 6)), Arg((2, 7, 2, 6)), Arg((2, 7, 2, 3)), *mask), {"causal": causal, "scale": 0.4}, used, 32)
                            for mask, causal in (((), False), ((Arg((1, 1, 5, 7), "bool"),), False), ((Arg((2, 4, 5, 1)),), True)) for kind, used in ((d.float32, _HALVES), (d.float64, (d.float64,)))],
     "normalize_by": [OpCase((Arg((2, 3)), Arg((3,)), Arg((3,), P), 0.1, Arg((3,)), Arg((3,))), {}, FLOATS, 8)],

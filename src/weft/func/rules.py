@@ -13,7 +13,14 @@ from weft.errors import UnsupportedError
 from weft.func.calls import BatchedCall, Rule
 from weft.func.rules_indexing import embedding, index, index_put, searchsorted
 from weft.func.rules_loops import scan
-from weft.func.rules_products import convolution, convolution_input, convolution_weight, matmul, quantized
+from weft.func.rules_products import (
+    convolution,
+    convolution_input,
+    convolution_weight,
+    in_turn,
+    matmul,
+    quantized,
+)
 from weft.func.rules_views import update_view, view
 from weft.ops import OPS, OpSpec, TensorType, bind
 
@@ -205,6 +212,7 @@ BATCHING: dict[str, Rule] = {
     "convolution_weight": convolution_weight, "attention": attention, "norm": norm, "norm_parameters": norm_parameters,
     "index": index, "index_put": index_put, "embedding": embedding, "searchsorted": searchsorted,
     "update_view": update_view, "scan": scan, "any_non_finite": any_non_finite, "quantized": quantized,
+    "in_turn": in_turn,
 }  # fmt: skip
 """The batching rules that ops name where they are declared (``ops.rules``)."""
 

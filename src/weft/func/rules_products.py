@@ -90,6 +90,11 @@ def quantized(call: BatchedCall) -> Sequence[Any]:
     """Batch an op on a quantised matrix; matrices that differ between samples are multiplied one after another."""
     if not any(call.batched[1:]):
         return call.again(call.front(0), *call.values[1:])
+    return in_turn(call)
+
+
+def in_turn(call: BatchedCall) -> Sequence[Any]:
+    """Carry out an op of one output on one sample after another."""
     flags = call.batched
     every = [call.front(at) if batched else call.values[at] for at, batched in enumerate(flags)]
     samples = []

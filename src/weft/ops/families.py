@@ -2,6 +2,7 @@
 
 # ruff: noqa: F401
 import weft.ops.aliases
+import weft.ops.attention.cached
 import weft.ops.attention.ops
 import weft.ops.conv.channels
 import weft.ops.conv.columns

@@ -102,6 +102,26 @@ class Routine:
         number = self.lines.let(f"add {numbers} {first}, <{steps}>")
         return self.lines.let(f"icmp ult {numbers} {number}, {count}")
 
+    def reduce_lanes(self, value: IRValue, source: str) -> IRValue:
+        """Return the reduction of a vector's lanes by an expression over ``x`` and ``y``, in halves."""
+        text, lanes = value.text, LANES
+        while lanes > 1:
+            half = lanes // 2
+            parts = []
+            for first in (0, half):
+                order = ", ".join(f"i32 {first + lane}" for lane in range(half))
+                kind = IRValue("", self.dtype, lanes).type
+                parts.append(
+                    self.lines.let(f"shufflevector {kind} {text}, {kind} poison, <{half} x i32> <{order}>")
+                )
+            if half == 1:
+                ends = [self.lines.let(f"extractelement <1 x {self.number}> {part}, i64 0") for part in parts]
+                x, y = (IRValue(end, self.dtype) for end in ends)
+                return self.emitter.apply(source, {"x": x, "y": y})
+            x, y = (IRValue(part, self.dtype, half) for part in parts)
+            text, lanes = self.emitter.apply(source, {"x": x, "y": y}).text, half
+        return IRValue(text, self.dtype)
+
 
 def _no_load(emitter: Emitter, node: Expr) -> IRValue:
     raise KernelError(f"library kernel: sizes cannot be loaded, {node!r} given")

@@ -63,8 +63,11 @@ LIBRARY: dict[str, Callable[[Sequence[int]], int]] = {
     "matmul": _product, "matvec": _matvec, "conv2d": _convolution, "scan": _scan,
     "quantized_linear": _quantized, "quantize_rows": _nothing,
     **dict.fromkeys(("last_place", "ordered_fold", "radix", "segment_fold", "sort", "topk", "winograd"), _nothing),
+    "cached_attention": _nothing,
 }  # fmt: skip
-"""The operations of each library kernel except ``attention``, by its arguments; sorts and scatters count none."""
+"""The operations of each library kernel except ``attention``, by its arguments.
+
+Sorts and scatters count none, nor does a kernel whose lengths are read at run time."""
 
 
 def operations(kernel: Kernel | Library | KernelSpec, arguments: Sequence[int | float]) -> int:

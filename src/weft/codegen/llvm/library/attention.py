@@ -140,25 +140,6 @@ class _Writer(Routine):
     def _apply(self, source: str, **values: IRValue) -> IRValue:
         return self.emitter.apply(source, values)
 
-    def _reduce_lanes(self, value: IRValue, source: str) -> IRValue:
-        """Return the reduction of a vector's lanes by an expression over ``x`` and ``y``, in halves."""
-        text, lanes = value.text, LANES
-        while lanes > 1:
-            half = lanes // 2
-            parts = []
-            for first in (0, half):
-                order = ", ".join(f"i32 {first + lane}" for lane in range(half))
-                kind = IRValue("", self.dtype, lanes).type
-                parts.append(
-                    self.lines.let(f"shufflevector {kind} {text}, {kind} poison, <{half} x i32> <{order}>")
-                )
-            if half == 1:
-                ends = [self.lines.let(f"extractelement <1 x {self.number}> {part}, i64 0") for part in parts]
-                return self._apply(source, x=self._scalar(ends[0]), y=self._scalar(ends[1]))
-            x, y = (IRValue(part, self.dtype, half) for part in parts)
-            text, lanes = self._apply(source, x=x, y=y).text, half
-        return IRValue(text, self.dtype)
-
     def _where(self, mask: str, value: IRValue, other: IRValue) -> IRValue:
         kind = value.type
         text = f"select <{LANES} x i1> {mask}, {kind} {value.text}, {kind} {other.text}"
@@ -261,7 +242,7 @@ class _Writer(Routine):
             self._store(self._apply("larger(x, y)", x=self._load(self.running), y=score), self.running)
         before = self._load(most, 1)
         largest = self._apply(
-            "larger(x, y)", x=before, y=self._reduce_lanes(self._load(self.running), "larger(x, y)")
+            "larger(x, y)", x=before, y=self.reduce_lanes(self._load(self.running), "larger(x, y)")
         )
         hidden = self.lines.let(f"fcmp oeq {self.number} {largest.text}, {self._number(-math.inf).text}")
         less = self._either(hidden, self._number(0.0), largest)
@@ -275,7 +256,7 @@ class _Writer(Routine):
         with self.loop("width", "c", f"ceil_div(seen, {LANES}) * {LANES}", LANES):
             self._store(self._number(0.0, LANES), self.element(row, "c"))
         self._store(largest, most)
-        total, earlier = self._reduce_lanes(self._load(self.running), "x + y"), self._load(sum_, 1)
+        total, earlier = self.reduce_lanes(self._load(self.running), "x + y"), self._load(sum_, 1)
         self._store(total, sum_)
         later = self.lines.let(f"icmp ne i64 {self.at('c0')}, 0")
         with self.lines.when(later), self.emitter.scope():
