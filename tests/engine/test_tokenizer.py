@@ -163,3 +163,15 @@ def test_the_library_alone_gives_the_same_ids() -> None:
     library.decoder = decoders.ByteLevel()
     for text in TEXTS:
         assert byte_tokenizer().encode(text) == library.encode(text).ids
+
+
+def test_a_stream_keeps_the_control_tokens_that_are_asked_for() -> None:
+    tokenizer = byte_tokenizer()
+    ids = tokenizer.encode("<|im_start|>hello<s> é<|im_end|>", control=True)
+    for keep, expected in (
+        ((), "hello é"),
+        (["<|im_start|>"], "<|im_start|>hello é"),
+        (["<s>"], "hello<s> é"),
+    ):
+        stream = tokenizer.stream(keep)
+        assert "".join(stream(token) or "" for token in ids) == expected

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.engine.packages import required
@@ -86,11 +86,15 @@ class Tokenizer:
         found = self._library.id_to_token(token) if 0 <= token < 2**32 else None
         return None if found is None else str(found)
 
-    def stream(self) -> Callable[[int], str | None]:
-        """A function that takes the ids of a text one by one and returns what is complete: never half a character."""
+    def stream(self, keep: Collection[str] = ()) -> Callable[[int], str | None]:
+        """A function that takes the ids of a text one by one and returns what is complete: never half a character.
+
+        Control tokens are left out, apart from those of ``keep``, which become their text.
+        """
         decoders = required("tokenizers", "tokenizing").decoders
-        state, library = decoders.DecodeStream(skip_special_tokens=True), self._library
-        return lambda token: state.step(library, token)
+        state, library = decoders.DecodeStream(skip_special_tokens=not keep), self._library
+        dropped = {token for text, token in self.control.items() if text not in keep}
+        return lambda token: "" if token in dropped else state.step(library, token)
 
 
 def from_json(text: str, eos: Iterable[int], bos: int | None = None) -> Tokenizer:
