@@ -85,8 +85,8 @@ class Engine:
             slots: requests that run together; further ones wait.
             cache_tokens: tokens of all running requests together that the cache holds, the context at least; None for
                 that. What running requests leave free keeps the beginnings of earlier ones.
-            quantize: ``"int8"`` or ``"int4"`` quantises the matrices that a GGUF file holds as floats; those that the
-                file holds quantised stay as they are, as do those whose columns are no multiple of 32.
+            quantize: ``"int8"`` or ``"int4"`` quantises the matrices that the files hold as floats; those that they
+                hold quantised stay as they are, as do those whose columns are no multiple of 32.
             progress: is told name, number and total of the tensors that are read.
 
         Raises:
@@ -101,10 +101,7 @@ class Engine:
         form = None if quantize is None else QUANTIZE[quantize]
         sizes: dict[str, Any] = {"context": context, "slots": slots, "cache_tokens": cache_tokens}
         if Path(path).is_dir():
-            if form is not None:
-                expected, fix = "None for a directory", "weft quantises GGUF files only"
-                raise UnsupportedError(mistake("Engine.load", "quantize", repr(quantize), expected, fix))
-            model = load_model(path, dtype=dtype, device=device, progress=progress)
+            model = load_model(path, dtype=dtype, device=device, quantize=form, progress=progress)
             tokenizer, template = read_tokenizer(Path(path), model.config.eos)
             return cls(model, tokenizer, template, **sizes, name=Path(path).name)
         if Path(path).suffix.lower() != ".gguf":

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from weft import devices, dtypes
+from weft import dtypes
 from weft import metatensor as mt
 from weft.dtypes import DType
 from weft.errors import ArgumentError, FormatError, MissingFileError, UnsupportedError, mistake
@@ -21,14 +21,17 @@ from weft.models.decoder import Decoder
 from weft.models.families import config_from, config_to, end_tokens
 from weft.models.gguf import GGUFFile, load_gguf
 from weft.models.loading import Ledger, LoadingSource
+from weft.models.quant.format import QuantFormat
 from weft.models.quant.projection import QuantizedMatrix
-from weft.tensors import host
+from weft.models.quant.tensors import StoredMatrix, TensorFormat
+from weft.models.schemes import Scheme, scheme_of
 from weft.tensors.creation import zeros
 from weft.tensors.tensor import Tensor
 
 WEIGHTS, CONFIG, GENERATION = "model.safetensors", "config.json", "generation_config.json"
 IGNORED_SUFFIXES = (".rotary_emb.inv_freq",)
 """Ends of names of tensors that the configuration already says."""
+FLOATS = ("float32", "float16", "bfloat16", "float64")
 MOST_TEXT = 200_000_000
 """Bytes of the longest text file that is read."""
 
@@ -57,51 +60,112 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
+@dataclass(frozen=True)
+class Stored:
+    """The open files of a checkpoint by the names of their tensors, how it is quantised, and what is not read."""
+
+    files: Mapping[str, mt.File]
+    scheme: Scheme | None = None
+    ignored: tuple[str, ...] = ()
+    """Starts of names."""
+
+    def array(self, name: str) -> Any:
+        """A tensor as a view of its file, in the file's type."""
+        return self.files[name][name]
+
+    def shape(self, name: str) -> tuple[int, ...] | None:
+        """A tensor's shape; None where no file has it."""
+        file = self.files.get(name)
+        return None if file is None else tuple(file.kinds[name].shape)  # type: ignore[attr-defined]
+
+    def dtype(self, name: str) -> str | None:
+        """The name of a tensor's type."""
+        return TENSORS.get(self.files[name].kinds[name].name)  # type: ignore[attr-defined]
+
+
 class DirectorySource(LoadingSource):
-    """Weights of open safetensors files under their own names; ``ignored`` may be there and are not read."""
+    """Weights of open safetensors files under their own names."""
 
     def __init__(
-        self, tensors: dict[str, mt.File], ledger: Ledger, dtype: DType, device: str, ignored: frozenset[str],
+        self, stored: Stored, ledger: Ledger, dtype: DType, device: str, quantize: QuantFormat | None = None,
         prefix: str = "",
     ) -> None:  # fmt: skip
-        super().__init__(ledger, dtype, device, prefix)
-        self.tensors, self.ignored = tensors, ignored
+        super().__init__(ledger, dtype, device, prefix, quantize)
+        self.stored = stored
 
     def __truediv__(self, name: str) -> DirectorySource:
         prefix = f"{self.prefix}{name}."
-        return DirectorySource(self.tensors, self.ledger, self.dtype, self.device, self.ignored, prefix)
+        return DirectorySource(self.stored, self.ledger, self.dtype, self.device, self.quantize, prefix)
 
     def names(self) -> Sequence[str]:
-        """Every name in the files but the ignored ones."""
+        """Every name in the files but those that are not read."""
         return [
-            name for name in self.tensors if name not in self.ignored and not name.endswith(IGNORED_SUFFIXES)
+            name
+            for name in self.stored.files
+            if not name.startswith(self.stored.ignored)
+            and not name.endswith(IGNORED_SUFFIXES)
+            and not self._is_zero_bias(name)
         ]
+
+    def _is_zero_bias(self, name: str) -> bool:
+        """Whether a name is that of a bias of zeros beside a quantised matrix, as some writers add to every layer."""
+        scheme, module = self.stored.scheme, name.removesuffix("bias")
+        return (
+            scheme is not None
+            and scheme.zero_biases
+            and name.endswith(".bias")
+            and module + "qweight" in self.stored.files
+            and not self.stored.array(name).any()
+        )
 
     def shape_of(self, name: str) -> tuple[int, ...] | None:
         """A tensor's shape."""
-        file = self.tensors.get(name)
-        return None if file is None else tuple(file.kinds[name].shape)  # type: ignore[attr-defined]
+        return self.stored.shape(name)
 
-    def read(self, name: str) -> Any:
-        """A tensor as a view of its file, in the file's type."""
-        return self.tensors[name][name]
+    def read(self, name: str, start: int, stop: int) -> Any:
+        """Rows of a tensor, in the file's type."""
+        return self.stored.array(name)[start:stop]
 
-    def tensor(self, name: str, shape: Sequence[int]) -> Tensor:
-        """A weight of the files, in the source's type."""
-        full = self.prefix + name
-        if not self.has(name, shape):
+    def has(self, name: str, shape: Sequence[int]) -> bool:
+        """Whether the files have the tensor in this shape, as floating-point numbers; a problem is noted if not."""
+        return self._has(name, shape, FLOATS, "floating-point numbers")
+
+    def weight(self, rows: int, columns: int) -> Tensor | QuantizedMatrix:
+        """The matrix of this part, with the files' own quants where they have them."""
+        scheme, files = self.stored.scheme, self.stored.files
+        if scheme is None or self.prefix + "scales" not in files:
+            return super().weight(rows, columns)
+        module = self.prefix.rstrip(".")
+        form = scheme.of(module)
+        shapes: dict[str, tuple[int, ...]] = {**form.shapes(rows, columns)}
+        if form.order and self.prefix + form.order in files:
+            shapes[form.order] = (columns,)
+        wrong = [suffix for suffix, shape in shapes.items() if not self._has_part(form, suffix, shape)]
+        if wrong:
             return zeros(0, device=self.device)
-        kind = TENSORS.get(self.tensors[full].kinds[full].name)  # type: ignore[attr-defined]
-        if kind not in ("float32", "float16", "bfloat16", "float64"):
-            self.ledger.problems.append(f"{full} is {kind}, expected floating-point numbers")
-            return zeros(0, device=self.device)
-        uploaded = host.from_numpy(self.read(full), dtypes.named(kind), devices.open(self.device))
-        return Tensor.wrap(uploaded).to(self.dtype)
+        arrays = {suffix: self.stored.array(self.prefix + suffix) for suffix in shapes}
+        found = StoredMatrix(form, arrays, rows, columns, module)
+        if found.suits:
+            return QuantizedMatrix.stored(found, self.device)
+        return self.filled((rows, columns), found.dequantize)
+
+    def _has_part(self, form: TensorFormat, suffix: str, shape: Sequence[int]) -> bool:
+        """Whether the files have a tensor of a quantised matrix; a problem is noted where they have not."""
+        kinds = form.dtypes(suffix)
+        return self._has(suffix, shape, kinds, " or ".join(kinds))
+
+    def _has(self, name: str, shape: Sequence[int], kinds: Collection[str], expected: str) -> bool:
+        if not super().has(name, shape):
+            return False
+        if (kind := self.stored.dtype(self.prefix + name)) not in kinds:
+            self.ledger.problems.append(f"{self.prefix}{name} is {kind}, expected {expected}")
+            return False
+        return True
 
 
 def load(
     path: str | os.PathLike[str], *, dtype: DType = dtypes.float32, device: str = "cpu",
-    progress: Callable[[str, int, int], None] | None = None,
+    quantize: QuantFormat | None = None, progress: Callable[[str, int, int], None] | None = None,
 ) -> Decoder:  # fmt: skip
     """Load a model: a directory with ``config.json`` and safetensors (in shards too), or a GGUF file.
 
@@ -111,6 +175,8 @@ def load(
         path: the directory or the file.
         dtype: the type of weights and activations.
         device: where the model runs.
+        quantize: the format, one of weft's own, to which the matrices are quantised that the file holds as floats and
+            whose columns are a multiple of its group.
         progress: is told name, number and total of the tensors that are read.
 
     Raises:
@@ -131,11 +197,13 @@ def load(
     if not source.exists():
         raise MissingFileError(mistake("load", "path", repr(str(path)), "a directory or a .gguf file"))
     if source.is_dir():
-        return _load_directory(source, dtype, device, progress)
+        return _load_directory(source, dtype, device, quantize, progress)
     if source.suffix.lower() != ".gguf":
         raise UnsupportedError(mistake("load", "path", repr(str(path)), "a directory or a .gguf file"))
     with GGUFFile(source) as file:
-        return load_gguf(file, dtype, device, progress=counting(progress, len(file.tensors)))
+        return load_gguf(
+            file, dtype, device, quantize=quantize, progress=counting(progress, len(file.tensors))
+        )
 
 
 def counting(told: Callable[[str, int, int], None] | None, total: int) -> Callable[[str], None]:
@@ -152,17 +220,22 @@ def counting(told: Callable[[str, int, int], None] | None, total: int) -> Callab
 
 
 def _load_directory(
-    folder: Path, dtype: DType, device: str, progress: Callable[[str, int, int], None] | None
-) -> Decoder:
-    config = config_from(read_json(folder / CONFIG), str(folder / CONFIG))
+    folder: Path, dtype: DType, device: str, quantize: QuantFormat | None,
+    progress: Callable[[str, int, int], None] | None,
+) -> Decoder:  # fmt: skip
+    scheme, given = scheme_of(read_json(folder / CONFIG), str(folder / CONFIG))
+    config = config_from(given, str(folder / CONFIG))
     if (folder / GENERATION).exists():
         ends = end_tokens(read_json(folder / GENERATION), str(folder / GENERATION))
         config = replace(config, eos=tuple(dict.fromkeys([*config.eos, *ends])))
     with shards.read(folder / WEIGHTS) as (files, _):
-        tensors = {name: file for file in files for name in file.kinds}
-        ledger = Ledger(counting(progress, len(tensors)))
-        ignored = frozenset({"lm_head.weight"} if config.tied else ())
-        source = DirectorySource(tensors, ledger, dtype, device, ignored)
+        stored = Stored(
+            {name: file for file in files for name in file.kinds},
+            scheme,
+            ("lm_head.",) if config.tied else (),
+        )
+        ledger = Ledger(counting(progress, len(stored.files)))
+        source = DirectorySource(stored, ledger, dtype, device, quantize)
         model = Decoder(config, source)
         source.finish(str(folder))
     return model

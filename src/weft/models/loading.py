@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from weft.dtypes import DType
 from weft.errors import FormatError
-from weft.models.source import Source
-from weft.tensors.creation import as_tensor, zeros
+from weft.models.quant.format import QuantFormat
+from weft.models.quant.projection import QuantizedEmbedding, QuantizedMatrix, QuantizedProjection
+from weft.models.source import Embedding, Projection, Source
+from weft.models.upload import Upload, runs
+from weft.nn.module import Module
+from weft.tensors.creation import zeros
 from weft.tensors.tensor import Tensor
 
 MOST_NAMED = 20
@@ -26,11 +31,17 @@ class Ledger:
 
 
 class LoadingSource(Source):
-    """A source over named tensors of a file; ``finish()`` raises ``FormatError`` for all that did not fit."""
+    """A source over named tensors of a file; ``finish()`` raises ``FormatError`` for all that did not fit.
 
-    def __init__(self, ledger: Ledger, dtype: DType, device: str, prefix: str = "") -> None:
+    Linear layers and embeddings stay quantised where the file has them so and kernels take them. ``quantize`` is the
+    format, one of weft's own, to which all others are quantised whose columns are a multiple of its group.
+    """
+
+    def __init__(
+        self, ledger: Ledger, dtype: DType, device: str, prefix: str = "", quantize: QuantFormat | None = None
+    ) -> None:
         super().__init__(prefix)
-        self.ledger, self.dtype, self.device = ledger, dtype, device
+        self.ledger, self.dtype, self.device, self.quantize = ledger, dtype, device, quantize
 
     @abstractmethod
     def names(self) -> Sequence[str]:
@@ -41,8 +52,47 @@ class LoadingSource(Source):
         """A tensor's shape; None where the file has no such tensor."""
 
     @abstractmethod
-    def read(self, name: str) -> Any:
-        """A tensor's numbers as a NumPy array."""
+    def read(self, name: str, start: int, stop: int) -> Any:
+        """Rows of a tensor as a NumPy array; the rows of a tensor are its elements along the first dimension."""
+
+    def weight(self, rows: int, columns: int) -> Tensor | QuantizedMatrix:
+        """The matrix of this part, quantised where it can be; a problem is noted where it does not fit."""
+        shape = rows, columns
+        if not self.has("weight", shape):
+            return zeros(0, device=self.device)
+        name, form = self.prefix + "weight", self.quantize
+        if form is None or not QuantizedMatrix.suits(form, columns):
+            return self.filled(shape, lambda start, stop: self.read(name, start, stop))
+        return QuantizedMatrix.of_runs(
+            form, shape, lambda start, stop: self.read(name, start, stop), self.device
+        )
+
+    def filled(self, shape: Sequence[int], read: Callable[[int, int], Any]) -> Tensor:
+        """A tensor in the source's type of the rows that ``read(start, stop)`` gives."""
+        upload = Upload(shape, self.dtype, self.device)
+        for start, stop in runs(shape[0], math.prod(shape[1:])):
+            upload.append(read(start, stop))
+        return upload.tensor
+
+    def linear(self, name: str, out_features: int, in_features: int, bias: bool = False) -> Module:
+        """The linear layer called ``name`` of this part, quantised where it can be."""
+        part = self / name
+        weight = part.weight(out_features, in_features)
+        added = part.tensor("bias", (out_features,)) if bias else None
+        if isinstance(weight, QuantizedMatrix):
+            return QuantizedProjection(weight, added)
+        return Projection(weight, added)
+
+    def embedding(self, name: str, rows: int, size: int) -> Module:
+        """The embedding called ``name`` of this part, quantised where it can be."""
+        weight = (self / name).weight(rows, size)
+        if isinstance(weight, QuantizedMatrix):
+            return QuantizedEmbedding(weight, self.dtype)
+        return Embedding(weight)
+
+    @abstractmethod
+    def __truediv__(self, name: str) -> LoadingSource:
+        """The source of the part called ``name``."""
 
     def has(self, name: str, shape: Sequence[int]) -> bool:
         """Whether the file has the tensor in this shape; a problem is noted where it has not."""
@@ -61,7 +111,7 @@ class LoadingSource(Source):
         """A weight of the file, in the source's type."""
         if not self.has(name, shape):
             return zeros(0, device=self.device)
-        return as_tensor(self.read(self.prefix + name), dtype=self.dtype, device=self.device)
+        return self.filled(shape, lambda start, stop: self.read(self.prefix + name, start, stop))
 
     def finish(self, path: str) -> None:
         """Raise for missing, misshapen and unexpected tensors, all named."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from weft import dtypes
 from weft.dtypes import DType
@@ -19,8 +22,8 @@ from weft.models.gguf.architectures import (
 from weft.models.gguf.reader import GGUFFile
 from weft.models.loading import Ledger, LoadingSource
 from weft.models.quant.format import QuantFormat
-from weft.models.quant.projection import QuantizedEmbedding, QuantizedMatrix, QuantizedProjection
-from weft.nn.module import Module
+from weft.models.quant.projection import QuantizedMatrix
+from weft.tensors.tensor import Tensor
 
 
 class GGUFSource(LoadingSource):
@@ -30,8 +33,8 @@ class GGUFSource(LoadingSource):
         self, file: GGUFFile, ledger: Ledger, dtype: DType, device: str, heads: dict[str, int], quantized: bool,
         quantize: QuantFormat | None = None, prefix: str = "",
     ) -> None:  # fmt: skip
-        super().__init__(ledger, dtype, device, prefix)
-        self.file, self.heads, self.quantized, self.quantize = file, heads, quantized, quantize
+        super().__init__(ledger, dtype, device, prefix, quantize)
+        self.file, self.heads, self.quantized = file, heads, quantized
 
     def __truediv__(self, name: str) -> GGUFSource:
         prefix = f"{self.prefix}{name}."
@@ -39,38 +42,15 @@ class GGUFSource(LoadingSource):
             self.file, self.ledger, self.dtype, self.device, self.heads, self.quantized, self.quantize, prefix
         )
 
-    def _matrix(self, rows: int, columns: int) -> QuantizedMatrix | None:
-        """The part's weight as the file's own quants, or quantised here; None where it becomes a float tensor."""
+    def weight(self, rows: int, columns: int) -> Tensor | QuantizedMatrix:
+        """The matrix of this part, with the file's own quants where kernels take them."""
         name = f"{self.prefix}weight"
         found = self.file.tensors.get(tensor_name(name))
-        if found is None:
-            return None
-        own = self.quantized and bool(found.format.scale)
-        form = found.format if own else self.quantize
-        if (
-            form is None
-            or not QuantizedMatrix.suits(form, columns)
-            or not self.has("weight", (rows, columns))
-        ):
-            return None
-        if own:
-            return QuantizedMatrix.of(form, self.rows(name), self.device)
-        return QuantizedMatrix.of_weights(form, self.read(name), self.device)
-
-    def linear(self, name: str, out_features: int, in_features: int, bias: bool = False) -> Module:
-        """The linear layer called ``name`` of this part, with the file's quants where kernels take them."""
-        part = self / name
-        matrix = part._matrix(out_features, in_features)
-        if matrix is None:
-            return super().linear(name, out_features, in_features, bias)
-        return QuantizedProjection(matrix, part.tensor("bias", (out_features,)) if bias else None)
-
-    def embedding(self, name: str, rows: int, size: int) -> Module:
-        """The embedding called ``name`` of this part, with the file's quants where kernels take them."""
-        matrix = (self / name)._matrix(rows, size)
-        return (
-            super().embedding(name, rows, size) if matrix is None else QuantizedEmbedding(matrix, self.dtype)
-        )
+        own = self.quantized and found is not None and QuantizedMatrix.suits(found.format, columns)
+        if found is None or not own or found.shape != (rows, columns):
+            return super().weight(rows, columns)
+        self.has("weight", (rows, columns))
+        return QuantizedMatrix.of(found.format, self.rows(name), self.device)
 
     def names(self) -> list[str]:
         """The model's names of all tensors; a tensor without one keeps its own."""
@@ -92,20 +72,38 @@ class GGUFSource(LoadingSource):
         found = self.file.tensors.get(tensor_name(name))
         return None if found is None else found.shape
 
-    def read(self, name: str) -> Any:
-        """A tensor's numbers, float32."""
-        tensor = self.file.tensors[tensor_name(name)]
-        return tensor.format.dequantize(self.rows(name)).reshape(tensor.shape)
+    def read(self, name: str, start: int, stop: int) -> Any:
+        """Rows of a tensor, float32."""
+        tensor, rows = self.file.tensors[tensor_name(name)], self.rows(name)
+        if len(tensor.shape) == 1:
+            return tensor.format.dequantize(rows[:1])[0, start:stop]
+        inner = math.prod(tensor.shape[1:-1])
+        values = tensor.format.dequantize(rows[start * inner : stop * inner])
+        return values.reshape(stop - start, *tensor.shape[1:])
 
-    def rows(self, name: str) -> Any:
+    def rows(self, name: str) -> Rows:
         """A tensor's bytes by rows, those of queries and keys in the order of the model."""
-        rows = self.file.read(tensor_name(name))
-        part = name.split(".")[-2]
-        if part not in self.heads:
-            return rows
-        # GGUF pairs neighbouring rows of a head for the rotation, the model rows half a head apart
-        heads = self.heads[part]
-        return rows.reshape(heads, -1, 2, rows.shape[1]).swapaxes(1, 2).reshape(rows.shape)
+        return Rows(self.file.read(tensor_name(name)), self.heads.get(name.split(".")[-2], 0))
+
+
+class Rows:
+    """Rows of bytes; with ``heads`` in the model's order, half a head apart where GGUF has neighbouring pairs.
+
+    GGUF pairs neighbouring rows of a head for the rotation.
+    """
+
+    def __init__(self, stored: Any, heads: int = 0) -> None:
+        self.stored, self.shape = stored, stored.shape
+        self.order = None
+        if heads:
+            numbers = np.arange(len(stored)).reshape(heads, -1, 2)
+            self.order = numbers.swapaxes(1, 2).reshape(-1)
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    def __getitem__(self, rows: slice) -> Any:
+        return self.stored[rows] if self.order is None else self.stored[self.order[rows]]
 
 
 def load_gguf(

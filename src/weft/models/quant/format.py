@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
 from weft import dtypes
-from weft.expr import Expr, evaluate, parse
+from weft.expr import evaluate, parse
 
 Array = np.ndarray[Any, Any]
-Kind = Literal["uint", "int", "float16", "bfloat16", "float32"]
+Parts = tuple[Array, Array, Array | None]
+"""Quants (rows, columns), and scales and minima (rows, groups) of a run of rows."""
+Kind = Literal["uint", "int", "float16", "bfloat16", "float32", "float"]
+"""``float`` is any floating-point type, for fields in a tensor of their own."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,7 @@ class QuantFormat:
     @property
     def value(self) -> str:
         """The expression of a number."""
-        quant = f"(q - {self.zero})" if self.zero else "q"
-        return " ".join(
-            [
-                f"{self.scale} * {quant}" if self.scale else quant,
-                *(["+", self.minimum] if self.minimum else []),
-            ]
-        )
+        return value_of(self.scale, str(self.zero or ""), self.minimum)
 
     @property
     def group(self) -> int:
@@ -95,7 +91,7 @@ class QuantFormat:
 
     def unpack(self, blocks: Array) -> dict[str, Array]:
         """The fields' entries of uint8 ``blocks`` (..., nbytes): name to (..., entries)."""
-        return {field.name: _entries(field, blocks) for field in self.fields}
+        return {field.name: entries_of(field, blocks) for field in self.fields}
 
     def pack(self, entries: Mapping[str, Array]) -> Array:
         """Blocks, uint8 (..., nbytes), of the fields' entries: what ``unpack`` reads back."""
@@ -112,16 +108,14 @@ class QuantFormat:
 
     def dequantize(self, rows: Array) -> Array:
         """Numbers of uint8 ``rows`` (..., bytes): float32 (..., elements of the row)."""
-        *lead, width = rows.shape
-        blocks = rows.reshape(*lead, width // self.nbytes, self.nbytes)
-        entries = {
-            name: np.repeat(values, self.elements // values.shape[-1], axis=-1)
-            for name, values in self.unpack(blocks).items()
-        }
-        values: Array = evaluate(self.expression, entries)
-        return values.reshape(*lead, -1)
+        flat = rows.reshape(-1, rows.shape[-1])
+        if self.scale:
+            values = dequantized(self.groups(flat), self.zero)
+        else:
+            values = self.unpack(flat.reshape(len(flat), -1, self.nbytes))["q"].astype(np.float32)
+        return values.reshape(*rows.shape[:-1], -1)
 
-    def groups(self, rows: Array) -> tuple[Array, Array, Array | None]:
+    def groups(self, rows: Array) -> Parts:
         """The parts of uint8 ``rows`` (rows, bytes): quants, and scale and minimum of each group, (rows, groups).
 
         A scale that is a float16 field stays float16; others are float32.
@@ -142,10 +136,17 @@ class QuantFormat:
 
         return quants, computed(self.scale), computed(self.minimum) if self.minimum else None
 
-    @cached_property
-    def expression(self) -> Expr:
-        """``value`` as a typed expression: every field is a float32 variable."""
-        return parse(self.value, {field.name: dtypes.float32 for field in self.fields})
+
+def dequantized(parts: Parts, zero: int) -> Array:
+    """Return the numbers, float32 (rows, columns), of quants, scales and minima: ``scale * (q - zero) + minimum``."""
+    quants, scales, minima = parts
+    values = quants.reshape(*scales.shape, -1).astype(np.float32)
+    if zero:
+        values -= zero
+    values *= scales[..., None]
+    if minima is not None:
+        values += minima[..., None]
+    return values.reshape(len(quants), -1)
 
 
 def places(start: int, count: int, step: int) -> tuple[int, ...]:
@@ -163,8 +164,19 @@ def whole(name: str, kind: Kind, start: int, count: int = 1) -> Field:
     return Field(name, kind, (Piece(bits, places(start, count, bits)),))
 
 
-def _entries(field: Field, blocks: Array) -> Array:
-    """A field's entries: (..., entries)."""
+def value_of(scale: str, zero: str, minimum: str) -> str:
+    """Return the expression of a number; empty parts are left out.
+
+    >>> value_of("s", "z + 1", ""), value_of("d", "", "m")
+    ('s * (q - (z + 1))', 'd * q + m')
+    """
+    subtracted = f"({zero})" if " " in zero else zero
+    quant = f"(q - {subtracted})" if zero else "q"
+    return " ".join([f"{scale} * {quant}" if scale else quant, *(["+", minimum] if minimum else [])])
+
+
+def entries_of(field: Field, blocks: Array) -> Array:
+    """Return a field's entries (..., entries) of uint8 ``blocks`` (..., bytes)."""
     kind = {"float16": "<f2", "float32": "<f4", "bfloat16": "<u2", "int": "i1", "uint": "u1"}[field.kind]
     first = field.pieces[0]
     if len(field.pieces) == 1 and first.bits == np.dtype(kind).itemsize * 8 and _is_run(first):

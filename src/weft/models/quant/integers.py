@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from weft.errors import ArgumentError, mistake
-from weft.models.quant.format import Field, Piece, QuantFormat, halves, whole
+from weft.models.quant.format import Field, Parts, Piece, QuantFormat, halves, whole
 
 Array = np.ndarray[Any, Any]
-Parts = tuple[Array, Array, Array | None]
 SPANS = {4: (1.0, 0.97, 0.94, 0.91, 0.88, 0.84, 0.8), 8: (1.0,)}
 """By bits: the fractions of a group's range that the quantiser tries; numbers outside the range are clipped."""
 ROWS_AT_A_TIME = 256

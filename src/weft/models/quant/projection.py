@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from weft import dtypes
 from weft.dtypes import DType
-from weft.kernels.library.quantized import GROUP, SCALE_COLUMNS, interleave, interleave_scales
-from weft.models.quant.format import QuantFormat
-from weft.models.quant.integers import Parts, rounded
+from weft.kernels.library.quantized import (
+    GROUP,
+    ROWS,
+    SCALE_COLUMNS,
+    group_bytes,
+    interleave,
+    interleave_scales,
+)
+from weft.models.quant.format import Parts, QuantFormat
+from weft.models.quant.integers import rounded
+from weft.models.quant.tensors import StoredMatrix
+from weft.models.upload import Upload, runs
 from weft.nn.module import Module
 from weft.ops import bind
 from weft.ops.matmul.quantized import QUANTIZED_EMBEDDING, QUANTIZED_LINEAR
@@ -19,47 +29,86 @@ from weft.tensors.tensor import Tensor
 
 
 class QuantizedMatrix(Module):
-    """A matrix (rows, columns) as the ops take it: interleaved quants, scales and minima, and the zero point."""
+    """A matrix (rows, columns) as the ops take it: interleaved quants, scales and minima, and the zero point.
+
+    With an ``order`` the columns lie in another order than the activations', which are put into it first.
+    """
 
     packed: Tensor
     scales: Tensor
     minima: Tensor | None
+    order: Tensor | None
 
     def __init__(
-        self, packed: Tensor, scales: Tensor, minima: Tensor | None, rows: int, zero: int, format: str
-    ) -> None:
+        self, packed: Tensor, scales: Tensor, minima: Tensor | None, rows: int, zero: int, format: str,
+        order: Tensor | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.rows, self.zero, self.format = rows, zero, format
         self.register_buffer("packed", packed)
         self.register_buffer("scales", scales)
         self.register_buffer("minima", minima)
+        self.register_buffer("order", order)
 
     @classmethod
     def of(cls, form: QuantFormat, rows: Any, device: str) -> QuantizedMatrix:
         """Repack uint8 ``rows`` (rows, bytes) of a format whose groups are of 16 elements or a multiple."""
-        return cls.of_parts(form, form.groups(rows), device)
+        stored = next(field for field in form.fields if field.name == "q")
+        columns = rows.shape[1] // form.nbytes * form.elements
+        return cls.built(
+            form.name, stored.bits, form.zero, (len(rows), columns), lambda start, stop: form.groups(rows[start:stop]),
+            device,
+        )  # fmt: skip
 
     @classmethod
     def of_weights(cls, form: QuantFormat, weights: Any, device: str) -> QuantizedMatrix:
         """Quantise float weights (rows, columns) to one of weft's own formats."""
-        return cls.of_parts(form, rounded(form, weights), device)
+        return cls.of_runs(form, weights.shape, lambda start, stop: weights[start:stop], device)
 
     @classmethod
-    def of_parts(cls, form: QuantFormat, parts: Parts, device: str) -> QuantizedMatrix:
-        """Interleave quants, scales and minima, as ``QuantFormat.groups`` gives them."""
-        quants, scales, minima = parts
+    def of_runs(
+        cls, form: QuantFormat, shape: tuple[int, int], read: Callable[[int, int], Any], device: str
+    ) -> QuantizedMatrix:
+        """Quantise float weights that ``read(start, stop)`` gives by runs of rows."""
         stored = next(field for field in form.fields if field.name == "q")
-        shift = 128 if stored.kind == "int" else 0
-        unsigned = (quants.astype(np.int16) + shift).astype(np.uint8)
-        packed = interleave(unsigned, 4 if stored.bits == 4 else 8)
-        return cls(
-            as_tensor(packed, device=device),
-            as_tensor(interleave_scales(scales), device=device),
-            None if minima is None else as_tensor(interleave_scales(minima), device=device),
-            len(quants),
-            form.zero + shift,
-            form.name,
-        )
+        return cls.built(
+            form.name, stored.bits, form.zero, shape, lambda start, stop: rounded(form, read(start, stop)), device
+        )  # fmt: skip
+
+    @classmethod
+    def stored(cls, matrix: StoredMatrix, device: str) -> QuantizedMatrix:
+        """Repack a matrix of a checkpoint."""
+        form, shape = matrix.form, (matrix.rows, matrix.columns)
+        return cls.built(form.name, form.bits, matrix.zero or 0, shape, matrix.parts, device, matrix.order)
+
+    @classmethod
+    def built(
+        cls, name: str, bits: int, zero: int, shape: tuple[int, int], parts: Callable[[int, int], Parts],
+        device: str, order: Any = None,
+    ) -> QuantizedMatrix:  # fmt: skip
+        """Interleave what ``parts(start, stop)`` gives, run of rows by run of rows: quants, scales and minima.
+
+        Signed quants are stored 128 higher. ``order`` are the columns in the order in which ``parts`` gives them.
+        """
+        rows, columns = shape
+        blocks, bits = -(-rows // ROWS), 4 if bits == 4 else 8
+        packed = Upload((blocks, columns // GROUP, group_bytes(bits)), dtypes.uint8, device)
+        uploads: list[Upload] = []
+        signed = False
+        for start, stop in runs(rows, columns, ROWS):
+            quants, *numbers = parts(start, stop)
+            signed = quants.dtype == np.int8
+            packed.append(interleave(quants.view(np.uint8) ^ 128 if signed else quants, bits))
+            given = [part for part in numbers if part is not None]
+            uploads = uploads or [
+                Upload((blocks, part.shape[1], ROWS), dtypes.from_numpy(part.dtype), device) for part in given
+            ]
+            for upload, part in zip(uploads, given, strict=True):
+                upload.append(interleave_scales(part))
+        scales, *minima = (upload.tensor for upload in uploads)
+        zero += 128 if signed else 0
+        columns_of = None if order is None else as_tensor(order, device=device)
+        return cls(packed.tensor, scales, minima[0] if minima else None, rows, zero, name, columns_of)
 
     @staticmethod
     def suits(form: QuantFormat, columns: int) -> bool:
@@ -89,11 +138,13 @@ class QuantizedMatrix(Module):
 
     def multiply(self, input: Tensor) -> Tensor:
         """``input @ matrix.T``: (*, columns) to (*, rows)."""
-        return self._bound(QUANTIZED_LINEAR, input)
+        ordered = input if self.order is None else input.index_select(-1, self.order)
+        return self._bound(QUANTIZED_LINEAR, ordered)
 
     def take(self, index: Tensor) -> Tensor:
         """Rows at an index tensor: (*) to (*, columns)."""
-        return self._bound(QUANTIZED_EMBEDDING, index)
+        found = self._bound(QUANTIZED_EMBEDDING, index)
+        return found if self.order is None else found.index_select(-1, self.order.argsort())
 
 
 class QuantizedProjection(Module):
