@@ -309,3 +309,26 @@ def test_a_quantised_model_runs_in_16_bits(device: Device, tmp_path: Path, dtype
     error = (found.float() - wanted).abs().max() / wanted.abs().max()
     assert error.item() < 0.1
     assert len(half.generate([3, 5], max_tokens=3, ignore_eos=True).tokens) == 3
+
+
+def test_log_probabilities_penalties_and_biases_reach_the_answer(engine: Engine) -> None:
+    options: dict[str, Any] = {"max_tokens": 6, "ignore_eos": True}
+    answer = engine.generate(PROMPT, logprobs=2, **options)
+    assert [found.token for found in answer.logprobs] == answer.tokens
+    assert all(
+        found.top[0] == (found.token, found.logprob) and len(found.top) == 2 for found in answer.logprobs
+    )
+    ids = [*engine.tokenizer.encode(PROMPT), *answer.tokens]
+    with torch.no_grad():
+        theirs = reference()(torch.tensor([ids])).logits[0].log_softmax(-1)
+    expected = [theirs[len(ids) - 7 + at, token].item() for at, token in enumerate(answer.tokens)]
+    assert [found.logprob for found in answer.logprobs] == pytest.approx(expected, abs=1e-4)
+    assert engine.generate(PROMPT, logit_bias={7: 100.0}, **options).tokens == [7] * 6
+    distinct = engine.generate(
+        PROMPT, logit_bias=dict.fromkeys(range(7, 10), 50.0), frequency_penalty=2.0, **options
+    )
+    assert set(distinct.tokens) == {7, 8, 9}
+    with pytest.raises(ArgumentError, match="logit_bias"):
+        engine.submit(PROMPT, logit_bias={VOCABULARY: 1.0})
+    with pytest.raises(ArgumentError, match=r"answers\(\)"):
+        engine.submit(PROMPT, n=2)

@@ -1,7 +1,7 @@
 """``Chooser``: chooses the next token of each slot from logits, on the device.
 
-The filters need no sorted vocabulary. Each keeps the tokens up to a threshold, which a bisection finds in 24 passes of a
-comparison and a sum. A token is then drawn by the sums of blocks of the vocabulary and the sums within one block. The
+The filters need no sorted vocabulary. Each keeps the tokens up to a threshold, which a bisection finds in 24 passes of
+a comparison and a sum. A token is then drawn by the sums of blocks of the vocabulary and the sums within one block. The
 token of a row depends on its logits, its parameters and its random number alone.
 """
 

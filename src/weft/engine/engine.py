@@ -138,6 +138,12 @@ class Engine:
         if self.driver.closed:
             raise ArgumentError("submit: the engine was closed")
         sampling = Sampling(**options) if sampling is None else replace(sampling, **options)
+        sampling.check_vocabulary(self.model.config.vocab_size)
+        if sampling.n > 1:
+            fix = "submit each of sampling.answers()"
+            raise ArgumentError(
+                mistake("submit", "n", sampling.n, "1, because a request has one answer", fix)
+            )
         ids = self._ids(prompt)
         room = self.context - len(ids)
         if room < 1:

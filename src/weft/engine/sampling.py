@@ -1,4 +1,4 @@
-"""``Sampling``: how the tokens of an answer are chosen and when it ends, as validated data; and a choice by sorting."""
+"""``Sampling``: how the tokens of an answer are chosen and when it ends, as validated data."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from weft.errors import ArgumentError, mistake
-from weft.tensors.creation import arange
-from weft.tensors.tensor import Tensor
 
 
 @dataclass(frozen=True)
@@ -154,29 +152,3 @@ class Sampling:
         """
         seeds = [None if self.seed is None else (self.seed + number) % 2**64 for number in range(self.n)]
         return tuple(replace(self, n=1, seed=seed) for seed in seeds)
-
-
-def choose(
-    logits: Tensor, temperature: Tensor, top_k: Tensor, top_p: Tensor, min_p: Tensor, uniform: Tensor
-) -> Tensor:
-    """Choose a token for each row of ``logits`` (R, V) by numbers ``uniform`` (R) in [0, 1); gives ids (R).
-
-    All other arguments are (R). Rows of temperature 0 take the most likely token. ``top_k`` is applied first, then
-    ``top_p`` to what is left, then ``min_p``.
-    """
-    column: Any = (slice(None), None)
-    warmth = temperature[column]
-    ordered, order = (logits / warmth.clamp(min=1e-6)).sort(dim=-1, descending=True)
-    weights = ordered.softmax(-1)
-    rank = arange(weights.shape[-1], device=str(logits.device)).unsqueeze(0)
-    limit = top_k[column]
-    weights = weights.masked_fill((rank >= limit) & (limit > 0), 0.0)
-    before = weights.cumsum(-1) - weights
-    total = weights.sum(-1, keepdim=True)
-    keep = (before < top_p[column] * total) & (weights >= min_p[column] * weights[:, :1])
-    weights = weights.masked_fill(~keep, 0.0)
-    sums = weights.cumsum(-1)
-    place = (sums <= uniform[column] * sums[:, -1:]).sum(-1, keepdim=True)
-    kept = (weights > 0).sum(-1, keepdim=True)
-    place = place.minimum(kept - 1).masked_fill(warmth == 0, 0)
-    return order.gather(-1, place).squeeze(-1)

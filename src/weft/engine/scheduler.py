@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -145,7 +145,10 @@ class Scheduler:
             sequence = self.waiting[0]
             sequence.slot = self._free.pop()
             self.running.append(self.waiting.popleft())
-            self.runner.chooser.assign(sequence.slot, sequence.request.sampling, sequence.request.prompt)
+            request = sequence.request
+            self.runner.chooser.assign(
+                sequence.slot, request.sampling, request.prompt, request.completion.tokens
+            )
             self.runner.set_pages(sequence.slot, sequence.pages)
 
     def _place(self, sequence: Sequence) -> bool:
@@ -246,7 +249,7 @@ class Scheduler:
                 return
         slots = [sequence.slot for sequence in rows]
         uniform = [float(sequence.request.uniform.random(dtype=np.float32)) for sequence in rows]
-        needs = replace(self.runner.chooser.needs(slots), masked=constrained)
+        needs = self.runner.chooser.needs(slots, constrained)
         masks = self._helper.submit(self._masks, rows).result if needs.masked else None
         chosen = self.runner.step(slots, uniform, needs, masks)
         for sequence in rows:
@@ -270,11 +273,12 @@ class Scheduler:
         while len(self._pending) > ahead:
             rows, chosen = self._pending.popleft()
             ids = chosen.ids.numpy()[: len(rows)].tolist()
-            for sequence, token in zip(rows, ids, strict=True):
+            logprobs = chosen.logprobs([sequence.request.sampling.logprobs for sequence in rows])
+            for sequence, token, logprob in zip(rows, ids, logprobs, strict=True):
                 if sequence.request.finished or not sequence.slot:
                     continue
                 sequence.ids.append(token)
-                ended = sequence.request.take(token)
+                ended = sequence.request.take(token, logprob)
                 self._totals["completion_tokens"] += 1
                 if sequence.computed % PAGE == 0:
                     self._publish(sequence)
