@@ -70,7 +70,9 @@ def model(case: Case, seed: int = 0) -> Any:
     """Return the model with random weights, float32, norms and biases included."""
     torch.manual_seed(seed)
     config, kind = CLASSES[case.family]
-    made = kind(config(**{"tie_word_embeddings": False, **SIZES, **case.changed})).eval().float()
+    own = {*config().to_dict(), *config.attribute_map}
+    sizes = {name: value for name, value in SIZES.items() if name in own}
+    made = kind(config(**{"tie_word_embeddings": False, **sizes, **case.changed})).eval().float()
     with torch.no_grad():
         for name, weight in made.named_parameters():
             if "norm" in name:

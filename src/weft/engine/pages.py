@@ -16,12 +16,16 @@ from weft.models.cache import PAGE
 Key = bytes
 
 
-def chain(tokens: Sequence[int], count: int, before: Sequence[Key] = ()) -> list[Key]:
-    """Return the keys of the first ``count`` pages of a text, of which the first are known as ``before``."""
+def chain(tokens: Sequence[int], count: int, before: Sequence[Key] = (), period: int = 0) -> list[Key]:
+    """Return the keys of the first ``count`` pages of a text, of which the first are known as ``before``.
+
+    Texts whose rotations differ have different ``period``s (``DecoderConfig.rope_period``).
+    """
+    first = period.to_bytes(1)
     keys = list(before[:count])
     for page in range(len(keys), count):
         own = np.asarray(tokens[page * PAGE : (page + 1) * PAGE], np.int64).tobytes()
-        keys.append(blake2b((keys[-1] if keys else b"") + own, digest_size=16).digest())
+        keys.append(blake2b((keys[-1] if keys else first) + own, digest_size=16).digest())
     return keys
 
 

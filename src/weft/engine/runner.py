@@ -7,6 +7,7 @@ are read back. Slot 0 is for padding.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -52,8 +53,8 @@ class Runner:
         self._tokens[slot] = token
         self._positions[slot] = position
 
-    def prefill(self, slot: int, ids: Sequence[int], position: int) -> None:
-        """Read up to ``CHUNKS[-1]`` tokens of a sequence at ``position`` and after."""
+    def prefill(self, slot: int, ids: Sequence[int], position: int, reach: int) -> None:
+        """Read up to ``CHUNKS[-1]`` tokens at ``position`` and after, of a sequence of ``reach`` tokens."""
         size = next(size for size in CHUNKS if size >= len(ids))
         tokens = np.zeros((1, size), np.int64)
         tokens[0, : len(ids)] = ids
@@ -61,7 +62,7 @@ class Runner:
         positions[0, : len(ids)] = np.arange(position, position + len(ids))
         self._upload()
         program = self._program(("prefill", size), self._prefill)
-        program(*map(self._put, (tokens, positions, np.array([slot]), np.array([len(ids)]))))
+        program(*map(self._put, (tokens, positions, *(np.array([each]) for each in (slot, len(ids), reach)))))
 
     def step(self, slots: Sequence[int], uniform: Sequence[float], needs: Needs, masks: Any = None) -> Chosen:
         """Choose the next token of each slot by its number in [0, 1); padded rows follow those of ``slots``.
@@ -104,8 +105,9 @@ class Runner:
             self._programs[key] = run
         return self._programs[key]
 
-    def _prefill(self, tokens: Tensor, positions: Tensor, row: Tensor, length: Tensor) -> None:
-        self.model.model(tokens, positions, self._view(positions, row, length))
+    def _prefill(self, tokens: Tensor, positions: Tensor, row: Tensor, length: Tensor, reach: Tensor) -> None:
+        view = replace(self._view(positions, row, length), reach=reach)
+        self.model.model(tokens, positions, view)
 
     def _view(self, positions: Tensor, rows: Tensor, lengths: Tensor) -> CacheView:
         """The view of sequences (B) whose tokens (B, T) are at ``positions``; padding goes to page 0."""

@@ -35,6 +35,8 @@ class Sequence:
     launched: int = 0
     """Tokens of the answer that are computed or on their way."""
     ready: bool = False
+    period: int = 0
+    """Of its rotations (``DecoderConfig.rope_period``)."""
 
     @property
     def unread(self) -> int:
@@ -154,7 +156,10 @@ class Scheduler:
     def _place(self, sequence: Sequence) -> bool:
         """Take the known pages of a sequence, if there is room for the rest of its tokens."""
         full = (len(sequence.ids) - 1) // PAGE if self.reuse else 0
-        sequence.keys = chain(sequence.ids, full, sequence.keys)
+        period = self.runner.model.config.rope_period(len(sequence.ids))
+        if period != sequence.period:
+            sequence.keys, sequence.period = [], period
+        sequence.keys = chain(sequence.ids, full, sequence.keys, period)
         sequence.pages = self.pool.match(sequence.keys)
         if pages_for(len(sequence.ids)) - len(sequence.pages) > self.pool.free:
             self.pool.give(sequence.pages)
@@ -196,13 +201,26 @@ class Scheduler:
             if sequence not in self.running:
                 return False
             youngest = self.running[-1]
-            self.running.remove(youngest)
-            self._leave(youngest)
-            self.waiting.appendleft(youngest)
+            self._read_again(youngest)
             self._totals["preempted"] += 1
             if youngest is sequence:
                 return False
         return True
+
+    def _read_again(self, sequence: Sequence) -> None:
+        """Take a sequence's pages; it waits to be read again."""
+        self.running.remove(sequence)
+        self._leave(sequence)
+        self.waiting.appendleft(sequence)
+
+    def _rotate(self) -> None:
+        """Have the sequences read again whose next token changes the rotations of all tokens."""
+        period = self.runner.model.config.rope_period
+        for sequence in [each for each in self.running if each.ready]:
+            if period(sequence.computed + 1) != sequence.period:
+                self._read(0)
+                if sequence in self.running:
+                    self._read_again(sequence)
 
     def _publish(self, sequence: Sequence) -> None:
         """Make the pages known whose positions are all computed."""
@@ -210,7 +228,7 @@ class Scheduler:
             return
         full = sequence.computed // PAGE
         known = len(sequence.keys)
-        sequence.keys = chain(sequence.ids, max(full, known), sequence.keys)
+        sequence.keys = chain(sequence.ids, max(full, known), sequence.keys, sequence.period)
         for page in range(full):
             self.pool.publish(sequence.pages[page], sequence.keys[page])
 
@@ -223,7 +241,7 @@ class Scheduler:
         count = min(sequence.unread, CHUNKS[-1])
         if count and self._make_room(sequence, sequence.computed + count):
             at = sequence.computed
-            self.runner.prefill(sequence.slot, sequence.ids[at : at + count], at)
+            self.runner.prefill(sequence.slot, sequence.ids[at : at + count], at, len(sequence.ids))
             sequence.computed += count
             self._publish(sequence)
         if sequence.slot and not sequence.unread:
@@ -232,6 +250,7 @@ class Scheduler:
             sequence.ready = True
 
     def _decode(self) -> None:
+        self._rotate()
         rows = []
         for sequence in list(self.running):
             wanted = sequence.ready and sequence.launched < sequence.request.most

@@ -64,10 +64,12 @@ class KVCache:
             tensor.numel() * tensor.element_size() for layer in self.stored for tensor in layer.values()
         )
 
-    def view(self, positions: np.ndarray, lengths: Sequence[int] | None = None) -> CacheView:
+    def view(
+        self, positions: np.ndarray, lengths: Sequence[int] | None = None, reach: Sequence[int] | None = None
+    ) -> CacheView:
         """Return the view of sequence r at ``positions`` (B, T) in row r + 1, with the pages in equal shares.
 
-        ``lengths`` are the tokens of each sequence that are no padding; None for all.
+        ``lengths`` are the tokens of each sequence that are no padding; None for all. ``reach``: see ``CacheView``.
         """
         batch, tokens = positions.shape
         share = (self.pages - 1) // batch
@@ -78,6 +80,8 @@ class KVCache:
             "pages": pages, "slots": slots.reshape(-1), "rows": 1 + np.arange(batch),
             "positions": positions.astype(np.int64), "lengths": real.astype(np.int64),
         }  # fmt: skip
+        if reach is not None:
+            put["reach"] = np.asarray(reach, np.int64)
         return CacheView(self, **{name: as_tensor(part, device=self.device) for name, part in put.items()})
 
 
@@ -109,6 +113,8 @@ class CacheView:
         rows: int64 (B): the row of each sequence's state.
         positions: int64 (B, T): of the tokens in their sequence.
         lengths: int64 (B): tokens that are no padding; padding comes last.
+        reach: int64 (B): tokens of each sequence when its prompt is read, where rotations depend on the length in use;
+            None: up to this call's last token.
     """
 
     cache: KVCache
@@ -117,6 +123,7 @@ class CacheView:
     rows: Tensor
     positions: Tensor
     lengths: Tensor
+    reach: Tensor | None = None
 
     def attend(
         self, layer: int, queries: Tensor, keys: Tensor, values: Tensor, form: AttentionForm,

@@ -121,6 +121,17 @@ class DecoderConfig:
         """The factor of the attention's scores: ``scale``, or 1 / sqrt(head_dim) where it is None."""
         return self.head_dim**-0.5 if self.scale is None else self.scale
 
+    def rope_period(self, length: int) -> int:
+        """Return a number for the rotations of a sequence of ``length`` tokens.
+
+        Where it changes as a sequence grows, keys of earlier tokens no longer fit: the cache must be read anew.
+        """
+        ropes = (self.rope, self.window_rope)
+        return sum(
+            rope is not None and rope.scaling == "longrope" and length > rope.original_positions
+            for rope in ropes
+        )
+
     def rope_of(self, layer: LayerConfig) -> RopeConfig | None:
         """Return the rotation of a layer; None where it does not rotate."""
         own = self.window_rope if layer.window is not None and self.window_rope is not None else self.rope

@@ -178,8 +178,8 @@ class Backbone(Module):
 
     def _context(self, positions: Tensor, hidden: Tensor, view: CacheView | None) -> Context:
         """Rotations and the cache."""
-        lengths = positions.amax(1) + 1
-        rotations = {rotary.rope: rotary(positions, lengths, hidden.dtype) for rotary in self.rotary}
+        reach = None if view is None else view.reach
+        rotations = {rotary.rope: rotary(positions, reach, hidden.dtype) for rotary in self.rotary}
         return Context(positions, rotations, view)
 
 

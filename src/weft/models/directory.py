@@ -13,12 +13,12 @@ from weft import dtypes
 from weft import metatensor as mt
 from weft.dtypes import DType
 from weft.errors import ArgumentError, FormatError, MissingFileError, UnsupportedError, mistake
-from weft.io import save as save_tensors
 from weft.io import shards
 from weft.metatensor.atomic import replacing
 from weft.metatensor.scalars import TENSORS
 from weft.models.decoder import Decoder
-from weft.models.families import config_from, config_to, end_tokens
+from weft.models.families import FAMILIES, config_from, config_to, end_tokens
+from weft.models.families.layout import Places, joined
 from weft.models.gguf import GGUFFile, load_gguf
 from weft.models.loading import Ledger, LoadingSource
 from weft.models.quant.format import QuantFormat
@@ -29,8 +29,6 @@ from weft.tensors.creation import zeros
 from weft.tensors.tensor import Tensor
 
 WEIGHTS, CONFIG, GENERATION = "model.safetensors", "config.json", "generation_config.json"
-IGNORED_SUFFIXES = (".rotary_emb.inv_freq",)
-"""Ends of names of tensors that the configuration already says."""
 FLOATS = ("float32", "float16", "bfloat16", "float64")
 MOST_TEXT = 200_000_000
 """Bytes of the longest text file that is read."""
@@ -62,12 +60,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Stored:
-    """The open files of a checkpoint by the names of their tensors, how it is quantised, and what is not read."""
+    """The open files of a checkpoint by the names of their tensors, where weights lie, and how it is quantised."""
 
     files: Mapping[str, mt.File]
+    places: Places
     scheme: Scheme | None = None
-    ignored: tuple[str, ...] = ()
-    """Starts of names."""
 
     def array(self, name: str) -> Any:
         """A tensor as a view of its file, in the file's type."""
@@ -84,7 +81,7 @@ class Stored:
 
 
 class DirectorySource(LoadingSource):
-    """Weights of open safetensors files under their own names."""
+    """Weights of open safetensors files, at the places that the family's layout says."""
 
     def __init__(
         self, stored: Stored, ledger: Ledger, dtype: DType, device: str, quantize: QuantFormat | None = None,
@@ -99,13 +96,13 @@ class DirectorySource(LoadingSource):
 
     def names(self) -> Sequence[str]:
         """Every name in the files but those that are not read."""
-        return [
-            name
-            for name in self.stored.files
-            if not name.startswith(self.stored.ignored)
-            and not name.endswith(IGNORED_SUFFIXES)
-            and not self._is_zero_bias(name)
-        ]
+        ignores = self.stored.places.ignores
+        return [name for name in self.stored.files if not (ignores(name) or self._is_zero_bias(name))]
+
+    def placed(self, name: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+        """Return the files' name of the tensor that holds a weight, and the shape that it must have."""
+        place = self.stored.places.of(name)
+        return place.name, place.shape(shape)
 
     def _is_zero_bias(self, name: str) -> bool:
         """Whether a name is that of a bias of zeros beside a quantised matrix, as some writers add to every layer."""
@@ -119,12 +116,13 @@ class DirectorySource(LoadingSource):
         )
 
     def shape_of(self, name: str) -> tuple[int, ...] | None:
-        """A tensor's shape."""
-        return self.stored.shape(name)
+        """The shape of the tensor that holds a weight."""
+        return self.stored.shape(self.stored.places.of(name).name)
 
     def read(self, name: str, start: int, stop: int) -> Any:
-        """Rows of a tensor, in the file's type."""
-        return self.stored.array(name)[start:stop]
+        """Rows of a weight, in the file's type."""
+        place = self.stored.places.of(name)
+        return place.rows_of(self.stored.array(place.name), start, stop)
 
     def has(self, name: str, shape: Sequence[int]) -> bool:
         """Whether the files have the tensor in this shape, as floating-point numbers; a problem is noted if not."""
@@ -133,17 +131,19 @@ class DirectorySource(LoadingSource):
     def weight(self, rows: int, columns: int) -> Tensor | QuantizedMatrix:
         """The matrix of this part, with the files' own quants where they have them."""
         scheme, files = self.stored.scheme, self.stored.files
-        if scheme is None or self.prefix + "scales" not in files:
+        place = self.stored.places.of(self.prefix + "weight")
+        prefix = place.name.removesuffix("weight")
+        if scheme is None or place.fused or prefix + "scales" not in files:
             return super().weight(rows, columns)
-        module = self.prefix.rstrip(".")
+        module = prefix.rstrip(".")
         form = scheme.of(module)
         shapes: dict[str, tuple[int, ...]] = {**form.shapes(rows, columns)}
-        if form.order and self.prefix + form.order in files:
+        if form.order and prefix + form.order in files:
             shapes[form.order] = (columns,)
         wrong = [suffix for suffix, shape in shapes.items() if not self._has_part(form, suffix, shape)]
         if wrong:
             return zeros(0, device=self.device)
-        arrays = {suffix: self.stored.array(self.prefix + suffix) for suffix in shapes}
+        arrays = {suffix: self.stored.array(prefix + suffix) for suffix in shapes}
         found = StoredMatrix(form, arrays, rows, columns, module)
         if found.suits:
             return QuantizedMatrix.stored(found, self.device)
@@ -157,8 +157,9 @@ class DirectorySource(LoadingSource):
     def _has(self, name: str, shape: Sequence[int], kinds: Collection[str], expected: str) -> bool:
         if not super().has(name, shape):
             return False
-        if (kind := self.stored.dtype(self.prefix + name)) not in kinds:
-            self.ledger.problems.append(f"{self.prefix}{name} is {kind}, expected {expected}")
+        full = self.stored.places.of(self.prefix + name).name
+        if (kind := self.stored.dtype(full)) not in kinds:
+            self.ledger.note(f"{full} is {kind}, expected {expected}")
             return False
         return True
 
@@ -229,11 +230,8 @@ def _load_directory(
         ends = end_tokens(read_json(folder / GENERATION), str(folder / GENERATION))
         config = replace(config, eos=tuple(dict.fromkeys([*config.eos, *ends])))
     with shards.read(folder / WEIGHTS) as (files, _):
-        stored = Stored(
-            {name: file for file in files for name in file.kinds},
-            scheme,
-            ("lm_head.",) if config.tied else (),
-        )
+        tensors = {name: file for file in files for name in file.kinds}
+        stored = Stored(tensors, Places.found(FAMILIES[config.family].layout, config, tensors), scheme)
         ledger = Ledger(counting(progress, len(stored.files)))
         source = DirectorySource(stored, ledger, dtype, device, quantize)
         model = Decoder(config, source)
@@ -258,6 +256,10 @@ def save(model: Decoder, path: str | os.PathLike[str], *, max_shard_size: int | 
         raise UnsupportedError("save: the model has quantised weights; load it with quantized=False")
     config["dtype"] = next(iter(weights.values())).dtype.name
     folder.mkdir(parents=True, exist_ok=True)
-    save_tensors(weights, folder / WEIGHTS, max_shard_size=max_shard_size)
+    places = Places(FAMILIES[model.config.family].layout, model.config)
+    tensors = joined(places, weights)
+    parts: dict[tuple[str, ...], Any] = {(name,): tensor.pending() for name, tensor in tensors.items()}
+    limit = None if max_shard_size is None else shards.size_of(max_shard_size)
+    shards.write(folder / WEIGHTS, parts, {"format": "pt"}, {}, limit)
     with replacing(folder / CONFIG) as file:
         file.write((json.dumps(config, indent=2) + "\n").encode())

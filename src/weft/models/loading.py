@@ -29,6 +29,11 @@ class Ledger:
         self.problems: list[str] = []
         self.progress = progress
 
+    def note(self, problem: str) -> None:
+        """Add a problem, once."""
+        if problem not in self.problems:
+            self.problems.append(problem)
+
 
 class LoadingSource(Source):
     """A source over named tensors of a file; ``finish()`` raises ``FormatError`` for all that did not fit.
@@ -45,7 +50,7 @@ class LoadingSource(Source):
 
     @abstractmethod
     def names(self) -> Sequence[str]:
-        """Every name in the file, as the model calls it; those that the model may ignore are left out."""
+        """Every name in the file, as ``placed`` gives it; those that the model may ignore are left out."""
 
     @abstractmethod
     def shape_of(self, name: str) -> tuple[int, ...] | None:
@@ -94,17 +99,22 @@ class LoadingSource(Source):
     def __truediv__(self, name: str) -> LoadingSource:
         """The source of the part called ``name``."""
 
+    def placed(self, name: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+        """Return the file's name of the tensor that holds a weight, and the shape that it must have."""
+        return name, shape
+
     def has(self, name: str, shape: Sequence[int]) -> bool:
         """Whether the file has the tensor in this shape; a problem is noted where it has not."""
-        full = self.prefix + name
-        found = self.shape_of(full)
+        full, expected = self.placed(self.prefix + name, tuple(shape))
+        found = self.shape_of(self.prefix + name)
+        first = full not in self.ledger.used
         self.ledger.used.add(full)
-        if found == tuple(shape):
-            if self.ledger.progress is not None:
+        if found == expected:
+            if first and self.ledger.progress is not None:
                 self.ledger.progress(full)
             return True
-        problem = f"{full} is missing" if found is None else f"{full} is {found}, expected {tuple(shape)}"
-        self.ledger.problems.append(problem)
+        problem = f"{full} is missing" if found is None else f"{full} is {found}, expected {expected}"
+        self.ledger.note(problem)
         return False
 
     def tensor(self, name: str, shape: Sequence[int]) -> Tensor:

@@ -130,7 +130,10 @@ class Rotation:
 
 
 class Rotary(Module):
-    """The rotations of one ``RopeConfig``: positions (B, T) and lengths in use (B) to a ``Rotation``."""
+    """The rotations of one ``RopeConfig``: positions (B, T) and lengths in use (B) to a ``Rotation``.
+
+    Without lengths each sequence is as long as its last position says.
+    """
 
     frequencies: Tensor
     constants: Tensor
@@ -145,11 +148,12 @@ class Rotary(Module):
     def _keep(self, name: str, values: Frequencies, device: str) -> None:
         self.register_buffer(name, as_tensor(values.astype(np.float32), device=device), persistent=False)
 
-    def forward(self, positions: Tensor, lengths: Tensor, dtype: DType) -> Rotation:
+    def forward(self, positions: Tensor, lengths: Tensor | None, dtype: DType) -> Rotation:
         """Return the rotation, cosines and sines in ``dtype``."""
         rope, kind = self.rope, self.frequencies.dtype
         turning = self.frequencies
         if self.by_length is not None:
+            lengths = positions.amax(1) + 1 if lengths is None else lengths
             in_use = lengths.to(kind).reshape(-1, 1, 1)
             turning = self.by_length.apply(turning, self.constants, in_use, rope)
         angles = positions.unsqueeze(-1).to(kind) * turning

@@ -233,9 +233,9 @@ def write_rope(config: DecoderConfig, rule: RopeRule) -> dict[str, Any]:
     """Return the fields that say the rotations of a configuration."""
     if config.rope is None:
         return {}
-    full = _write_one(config.rope, config.head_dim)
+    full = _write_one(config.rope, rule, config.head_dim)
     if rule.window_theta is not None:
-        window = _write_one(config.window_rope or config.rope, config.head_dim)
+        window = _write_one(config.window_rope or config.rope, rule, config.head_dim)
         return {"rope_parameters": dict(zip(LAYER_TYPES, (full, window), strict=True))}
     written: dict[str, Any] = {"rope_parameters": full}
     if rule.original is not None and ORIGINAL in full:
@@ -243,9 +243,9 @@ def write_rope(config: DecoderConfig, rule: RopeRule) -> dict[str, Any]:
     return written
 
 
-def _write_one(rope: RopeConfig, head_dim: int) -> dict[str, Any]:
+def _write_one(rope: RopeConfig, rule: RopeRule, head_dim: int) -> dict[str, Any]:
     written: dict[str, Any] = {"rope_type": rope.scaling, "rope_theta": rope.theta}
-    if rope.dims != head_dim:
+    if rule.partial is not None:
         share = rope.dims / head_dim
         while int(head_dim * share) < rope.dims:
             share = math.nextafter(share, 1)

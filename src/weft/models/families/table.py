@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weft.errors import FormatError, UnsupportedError, mistake
-from weft.models.config import ACTIVATION_NAMES, DecoderConfig
+from weft.models.config import ACTIVATION_NAMES, DecoderConfig, LayerConfig
+from weft.models.families import layout
 from weft.models.families.fields import INERT, REQUIRED, Fields
-from weft.models.families.layers import ALIKE, SMOLLM3, SWITCHED, Pattern, every, windowed
+from weft.models.families.layers import ALIKE, SMOLLM3, SWITCHED, Pattern, alike, every, windowed
+from weft.models.families.layout import Layout
 from weft.models.families.rope import RopeRule, read_rope, write_rope
 
 
@@ -93,6 +95,7 @@ class Family:
         pattern: what differs from layer to layer.
         rope: how the family rotates; None where it does not.
         aliases: the family's own names of fields, by their names here.
+        layout: where the family's checkpoints hold the weights.
         absent: fields of ``COMMON`` that the family does not have.
         inert: fields that do not change the family's results.
     """
@@ -103,6 +106,7 @@ class Family:
     pattern: Pattern = ALIKE
     rope: RopeRule | None = WHOLE_HEADS
     aliases: Mapping[str, str] = field(default_factory=dict)
+    layout: Layout = layout.SAME
     absent: frozenset[str] = frozenset()
     inert: frozenset[str] = frozenset()
 
@@ -125,6 +129,27 @@ def _root(fields: Fields) -> float:
     return root
 
 
+def _four_times(fields: Fields) -> int:
+    inner: int = 4 * fields("hidden_size", int)
+    return inner
+
+
+def _scale_if(scaled: Any) -> float | None:
+    return None if scaled else 1.0
+
+
+def _is_scaled(scale: float | None) -> bool:
+    return scale is None
+
+
+PLAIN: Mapping[str, Any] = {
+    "norm": "layer",
+    "mlp_bias": True,
+    "num_kv_heads": Derived(_shared),
+    "head_dim": Derived(_head_dim),
+}
+"""Constants of families with ungated feed-forward parts."""
+WHOLE_HEADS_ONLY = frozenset({"num_key_value_heads", "head_dim"})
 GEMMA_FIELDS: Mapping[str, Field] = {
     "attention_bias": ATTENTION_BIAS,
     "head_dim": Field(("head_dim",), int, 256),
@@ -190,6 +215,59 @@ FAMILIES: Mapping[str, Family] = {
         every(4),
         RopeRule(500000.0, window_theta=500000.0),
     ),
+    "phi3": Family(
+        "Phi3ForCausalLM",
+        {"rms_norm_eps": _epsilon(1e-5), "max_position_embeddings": _positions(4096)},
+        pattern=windowed(None),
+        rope=RopeRule(partial=1.0, scalings=("default", "longrope"), original=4096),
+        layout=layout.PHI3,
+    ),
+    "gpt2": Family(
+        "GPT2LMHeadModel",
+        {
+            "hidden_act": Field(("activation",), str, "gelu_new"),
+            "intermediate_size": Field(("intermediate_size",), int, Derived(_four_times)),
+            "rms_norm_eps": _epsilon(1e-5),
+            "max_position_embeddings": _positions(1024),
+            "tie_word_embeddings": TIED,
+            "scale_attn_weights": Field(("scale",), bool, True, read=_scale_if, write=_is_scaled),
+            "scale_attn_by_inverse_layer_idx": Field(("scale_by_layer",), bool, False),
+        },
+        {**PLAIN, "qkv_bias": True, "out_bias": True, "learned_positions": True},
+        alike(LayerConfig(rope=False, feed_forward="plain")),
+        None,
+        {
+            "hidden_size": "n_embd",
+            "num_hidden_layers": "n_layer",
+            "num_attention_heads": "n_head",
+            "intermediate_size": "n_inner",
+            "max_position_embeddings": "n_positions",
+            "hidden_act": "activation_function",
+            "rms_norm_eps": "layer_norm_epsilon",
+        },
+        layout=layout.GPT2,
+        absent=WHOLE_HEADS_ONLY,
+        inert=frozenset({"n_ctx", "reorder_and_upcast_attn"}),
+    ),
+    "gpt_neox": Family(
+        "GPTNeoXForCausalLM",
+        {
+            "attention_bias": Field(("qkv_bias", "out_bias"), bool, True),
+            "hidden_act": Field(("activation",), str, "gelu"),
+            "rms_norm_eps": _epsilon(1e-5),
+            "use_parallel_residual": Field(("parallel",), bool, True),
+        },
+        PLAIN,
+        alike(LayerConfig(feed_forward="plain")),
+        RopeRule(partial=0.25),
+        {
+            "rms_norm_eps": "layer_norm_eps",
+            "partial_rotary_factor": "rotary_pct",
+            "rope_theta": "rotary_emb_base",
+        },
+        layout=layout.GPT_NEOX,
+        absent=WHOLE_HEADS_ONLY,
+    ),
     "gemma2": Family(
         "Gemma2ForCausalLM",
         {
@@ -216,6 +294,7 @@ FAMILIES: Mapping[str, Family] = {
         every(6, "sliding_window_pattern"),
         RopeRule(1000000.0, window_theta=10000.0),
         GEMMA_ALIASES,
+        layout=layout.GEMMA3,
         inert=frozenset({"hidden_act", "_sliding_window_pattern"}),
     ),
     "ministral3": Family(
