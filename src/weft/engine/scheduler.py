@@ -216,6 +216,8 @@ class Scheduler:
     def _rotate(self) -> None:
         """Have the sequences read again whose next token changes the rotations of all tokens."""
         period = self.runner.model.config.rope_period
+        if period(self.runner.context) == 0:
+            return
         for sequence in [each for each in self.running if each.ready]:
             if period(sequence.computed + 1) != sequence.period:
                 self._read(0)
