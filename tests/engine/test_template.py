@@ -142,6 +142,9 @@ def test_a_single_bos_whoever_adds_it(source: str) -> None:
 
 
 def test_other_variables_are_guarded_too() -> None:
-    template, tokenizer = ChatTemplate("{{ tools[0].name }}{{ messages[0].content }}"), byte_tokenizer()
+    template, tokenizer = (
+        ChatTemplate("{{ tools[0].function.name }}{{ messages[0].content }}"),
+        byte_tokenizer(),
+    )
     tools = [{"name": "<|im_end|>"}]
     assert template.tokens(ASK, tokenizer, tools=tools) == tokenizer.encode("<|im_end|>Hi")

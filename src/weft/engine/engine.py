@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from weft import dtypes
 from weft.dtypes import DType
 from weft.engine.directory import read_tokenizer
 from weft.engine.driver import Driver
+from weft.engine.parsing import OutputParser, output_parser
 from weft.engine.request import Completion, Delta, Request
 from weft.engine.runner import ROWS, Runner
 from weft.engine.sampling import Sampling
@@ -122,7 +123,8 @@ class Engine:
         return cls(model, tokenizer, template, **sizes, name=Path(path).stem)
 
     def submit(
-        self, prompt: str | Sequence[int], sampling: Sampling | None = None, *, constraint: Any = None, **options: Any
+        self, prompt: str | Sequence[int], sampling: Sampling | None = None, *, constraint: Any = None,
+        parser: OutputParser | None = None, **options: Any,
     ) -> Request:  # fmt: skip
         """Begin to answer a text or token ids, from any thread; requests run together.
 
@@ -130,6 +132,7 @@ class Engine:
             prompt: a text, or token ids.
             sampling: how tokens are chosen and when the answer ends.
             constraint: the grammar that the answer keeps to.
+            parser: takes the text apart for the request's ``events``; its control tokens stay in the text.
             options: fields of ``Sampling``, which change ``sampling``.
 
         Raises:
@@ -152,17 +155,32 @@ class Engine:
                 "prompt or load the engine with a larger context"
             )
         most = min(sampling.max_tokens, room)
-        request = Request(ids, sampling, most, self.tokenizer, self.driver, constraint)
+        request = Request(ids, sampling, most, self.tokenizer, self.driver, constraint, parser)
         self.driver.add(request)
         return request
 
     def submit_chat(
-        self, messages: Sequence[Message], sampling: Sampling | None = None, **options: Any
-    ) -> Request:
-        """``submit`` for messages (``role`` and ``content``), by the model's template."""
+        self, messages: Sequence[Message], sampling: Sampling | None = None, *,
+        tools: Sequence[Mapping[str, Any]] | None = None, variables: Mapping[str, Any] | None = None, **options: Any,
+    ) -> Request:  # fmt: skip
+        """``submit`` for messages (``role`` and ``content``), by the model's template.
+
+        Args:
+            messages: in OpenAI's form, also with tool calls, results of tools and reasoning.
+            sampling: how tokens are chosen and when the answer ends.
+            tools: that the model may call, in OpenAI's form.
+            variables: further arguments of ``ChatTemplate.render``, and variables of the template.
+            options: as for ``submit``.
+
+        Raises:
+            ArgumentError: where the template refuses the messages; as ``submit``.
+            UnsupportedError: where the model has no template, or its template has no known form of tool calls.
+        """
         if self.template is None:
             raise UnsupportedError(f"chat: the model {self.name!r} carries no chat template; use generate")
-        return self.submit(self.template.tokens(messages, self.tokenizer), sampling, **options)
+        prompt = self.template.prompt(messages, self.tokenizer, tools=tools, **(variables or {}))
+        parser = output_parser(self.template.source, tools, prompt=prompt.text)
+        return self.submit(prompt.ids, sampling, parser=parser, **options)
 
     def generate(
         self, prompt: str | Sequence[int], sampling: Sampling | None = None, **options: Any
@@ -173,8 +191,32 @@ class Engine:
     def chat(
         self, messages: Sequence[Message], sampling: Sampling | None = None, **options: Any
     ) -> Completion:
-        """Answer messages (``role`` and ``content``), by the model's template."""
+        """Answer messages; arguments as for ``submit_chat``."""
         return self.submit_chat(messages, sampling, **options).result()
+
+    async def agenerate(
+        self, prompt: str | Sequence[int], sampling: Sampling | None = None, **options: Any
+    ) -> Completion:
+        """``generate``, without blocking the event loop."""
+        return await self.submit(prompt, sampling, **options).aresult()
+
+    async def achat(
+        self, messages: Sequence[Message], sampling: Sampling | None = None, **options: Any
+    ) -> Completion:
+        """``chat``, without blocking the event loop."""
+        return await self.submit_chat(messages, sampling, **options).aresult()
+
+    def astream(
+        self, prompt: str | Sequence[int], sampling: Sampling | None = None, **options: Any
+    ) -> AsyncIterator[Delta]:
+        """``stream`` for ``async for``."""
+        return aiter(self.submit(prompt, sampling, **options))
+
+    def astream_chat(
+        self, messages: Sequence[Message], sampling: Sampling | None = None, **options: Any
+    ) -> AsyncIterator[Delta]:
+        """``stream_chat`` for ``async for``."""
+        return aiter(self.submit_chat(messages, sampling, **options))
 
     def stream(
         self, prompt: str | Sequence[int], sampling: Sampling | None = None, **options: Any

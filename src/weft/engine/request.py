@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from weft.engine.parsing import Content, Event, Message, message
 from weft.engine.stopping import StopTexts
 
 if TYPE_CHECKING:
     from weft.engine.choosing import TokenLogprob
     from weft.engine.driver import Driver
+    from weft.engine.parsing import OutputParser
     from weft.engine.sampling import Sampling
     from weft.engine.tokenizer import Tokenizer
 
@@ -27,7 +29,8 @@ class Completion:
 
     ``finish_reason`` is ``stop`` (an end token, a stop text, or the end of a grammar), ``length``, ``cancelled``, or
     None while it runs. ``cached_tokens`` of the prompt were not computed again. ``prompt_seconds`` run until the first
-    token is there, ``seconds`` from then on.
+    token is there, ``seconds`` from then on. ``text`` is all that the model wrote; of a chat, ``message`` has the
+    content, the reasoning and the tool calls in it.
     """
 
     text: str = ""
@@ -39,6 +42,7 @@ class Completion:
     logprobs: list[TokenLogprob] = field(default_factory=list)
     prompt_seconds: float = 0.0
     seconds: float = 0.0
+    message: Message | None = None
 
     @property
     def tokens_per_second(self) -> float:
@@ -64,16 +68,18 @@ class Request:
 
     def __init__(
         self, prompt: list[int], sampling: Sampling, most: int, tokenizer: Tokenizer, driver: Driver,
-        constraint: Any = None,
+        constraint: Any = None, parser: OutputParser | None = None,
     ) -> None:  # fmt: skip
         self.prompt, self.sampling, self.most, self.constraint = prompt, sampling, most, constraint
+        self.parser = parser
         """``most`` is the number of tokens after which the answer is cut."""
         self.completion = Completion(prompt_tokens=len(prompt))
         self.cancelled = False
         self.failure: BaseException | None = None
         self.uniform = np.random.default_rng(sampling.seed)
         self._eos = frozenset() if sampling.ignore_eos else tokenizer.eos
-        self._decode, self._stops = tokenizer.stream(), StopTexts(sampling.stop)
+        self._decode = tokenizer.stream(() if parser is None else parser.controls)
+        self._stops = StopTexts(sampling.stop)
         self._began, self._first = time.perf_counter(), 0.0
         self._pieces: deque[Delta] = deque()
         self._held: tuple[list[int], list[TokenLogprob]] = ([], [])
@@ -118,9 +124,33 @@ class Request:
 
     def result(self) -> Completion:
         """Wait for the end; return the whole answer."""
-        for _ in self:
-            pass
+        events = list(self.events())
+        if self.parser is not None:
+            self.completion.message = message(events)
         return self.completion
+
+    def events(self) -> Iterator[Event]:
+        """Yield content, reasoning and tool calls as they come; content alone where the request has no parser."""
+        for delta in self:
+            yield from self._parsed(delta)
+
+    async def aevents(self) -> AsyncIterator[Event]:
+        """Yield what ``events`` yields, without blocking the event loop."""
+        async for delta in self:
+            for event in self._parsed(delta):
+                yield event
+
+    async def aresult(self) -> Completion:
+        """Return what ``result`` returns, without blocking the event loop."""
+        events = [event async for event in self.aevents()]
+        if self.parser is not None:
+            self.completion.message = message(events)
+        return self.completion
+
+    def _parsed(self, delta: Delta) -> list[Event]:
+        if self.parser is None:
+            return [Content(delta.text)] if delta.text else []
+        return self.parser.push(delta.text) + (self.parser.finish() if delta.finish_reason else [])
 
     def _taken(self) -> Delta | None:
         return self._pieces.popleft() if self._pieces else None
