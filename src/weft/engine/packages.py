@@ -8,11 +8,11 @@ from typing import Any
 from weft.errors import MissingPackageError
 
 
-def required(name: str, purpose: str) -> Any:
-    """Import a package of the extra ``engine``; ``MissingPackageError`` says how to install it."""
+def required(name: str, purpose: str, extra: str = "engine") -> Any:
+    """Import a package of an extra; ``MissingPackageError`` says how to install it."""
     try:
         return import_module(name)
     except ImportError as error:
         raise MissingPackageError(
-            f"{purpose} needs the package {name!r}, which is not installed: pip install 'weft[engine]'"
+            f"{purpose} needs the package {name!r}, which is not installed: pip install 'weft[{extra}]'"
         ) from error

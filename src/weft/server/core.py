@@ -1,0 +1,252 @@
+"""``Core``: what the protocols share: admission, running requests of the engine, and the end of the server.
+
+A protocol makes a ``ServerRequest`` of a body, ``Core.start`` submits it, and the protocol writes the ``Piece``s of the
+``Run`` in its own shape.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from weft.engine import Engine, Request, Sampling
+from weft.server.events import Content, Event, Reasoning, ToolArguments, ToolEnd, ToolStart
+from weft.server.errors import ServerError
+from weft.server.metrics import Metrics
+from weft.server.settings import Settings
+
+
+@dataclass(frozen=True)
+class ServerRequest:
+    """What is asked of the engine: ``count`` answers to each prompt.
+
+    Args:
+        prompts: token ids of each prompt.
+        sampling: how tokens are chosen; answer k of a prompt has the seed plus k.
+        count: answers to each prompt.
+        constraint: makes the constraint of an answer's text.
+        parser: makes the parser that tells text, reasoning and calls of tools apart; None for plain text.
+        single_call: end an answer after its first call of a tool.
+    """
+
+    prompts: Sequence[Sequence[int]]
+    sampling: Sampling
+    count: int = 1
+    constraint: Callable[[], Any] | None = None
+    parser: Callable[[], Any] | None = None
+    single_call: bool = False
+
+
+@dataclass(frozen=True)
+class Piece:
+    """New events and tokens of one answer; ``finish`` is ``stop``, ``length`` or ``tool_calls`` in its last piece."""
+
+    choice: int
+    events: Sequence[Event]
+    tokens: Sequence[int]
+    logprobs: Any
+    finish: str | None
+    stop_text: str | None = None
+
+
+@dataclass
+class ToolCall:
+    """A call of a tool; ``arguments`` is JSON text."""
+
+    id: str
+    name: str
+    arguments: str = ""
+
+
+@dataclass
+class Answer:
+    """A whole answer."""
+
+    text: str = ""
+    reasoning: str = ""
+    calls: list[ToolCall] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[Any] = field(default_factory=list)
+    finish: str = "stop"
+    stop_text: str | None = None
+
+    def add(self, piece: Piece) -> None:
+        """Append a piece."""
+        for event in piece.events:
+            match event:
+                case Content(text):
+                    self.text += text
+                case Reasoning(text):
+                    self.reasoning += text
+                case ToolStart(_, id, name):
+                    self.calls.append(ToolCall(id, name))
+                case ToolArguments(index, text):
+                    self.calls[index].arguments += text
+        self.tokens.extend(piece.tokens)
+        self.logprobs.extend(piece.logprobs or ())
+        self.finish = piece.finish or self.finish
+        self.stop_text = piece.stop_text
+
+
+class Run:
+    """The engine's requests for one ``ServerRequest``; they end with ``close``, however far they are."""
+
+    def __init__(self, job: ServerRequest, requests: Sequence[Request]) -> None:
+        self.job, self.requests = job, requests
+
+    async def pieces(self) -> AsyncIterator[Piece]:
+        """Yield the pieces of all answers as they come. Raises what the engine raises."""
+        queue: asyncio.Queue[Piece | Exception] = asyncio.Queue()
+        readers = [
+            asyncio.create_task(self._read(choice, request, queue))
+            for choice, request in enumerate(self.requests)
+        ]
+        try:
+            running = len(readers)
+            while running:
+                piece = await queue.get()
+                if isinstance(piece, Exception):
+                    raise piece
+                running -= piece.finish is not None
+                yield piece
+        finally:
+            for reader in readers:
+                reader.cancel()
+            await asyncio.gather(*readers, return_exceptions=True)
+
+    async def _read(self, choice: int, request: Request, queue: asyncio.Queue[Piece | Exception]) -> None:
+        """Put the pieces of one answer, or the exception that ends it, into the queue."""
+        parser, called = None if self.job.parser is None else self.job.parser(), False
+        try:
+            async for delta in request:
+                finish, events = delta.finish_reason, [Content(delta.text)] if delta.text else []
+                if parser is not None:
+                    events = parser.push(delta.text) + (parser.finish() if finish else [])
+                called = called or any(isinstance(event, ToolStart) for event in events)
+                ended = next((at for at, event in enumerate(events) if isinstance(event, ToolEnd)), None)
+                if self.job.single_call and ended is not None:
+                    events, finish = events[: ended + 1], "stop"
+                    request.cancel()
+                if called and finish == "stop":
+                    finish = "tool_calls"
+                stop = request.completion.stop_text if finish else None
+                queue.put_nowait(Piece(choice, events, delta.tokens, delta.logprobs, finish, stop))
+                if finish:
+                    return
+            raise ServerError(503, "the answer was cut off; the engine was closed")
+        except Exception as error:
+            queue.put_nowait(error)
+
+    async def answers(self) -> list[Answer]:
+        """Return all answers when they are whole."""
+        answers = [Answer() for _ in self.requests]
+        async with aclosing(self.pieces()) as pieces:
+            async for piece in pieces:
+                answers[piece.choice].add(piece)
+        return answers
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of all prompts, each counted once."""
+        return sum(map(len, self.job.prompts))
+
+    @property
+    def completion_tokens(self) -> int:
+        """Tokens that were made so far, of all answers."""
+        return sum(len(request.completion.tokens) for request in self.requests)
+
+    @property
+    def cached_tokens(self) -> int:
+        """Tokens of the prompts that were found in the cache."""
+        return sum(request.completion.cached_tokens for request in self.requests[:: self.job.count])
+
+    def close(self) -> None:
+        """Free the slots."""
+        for request in self.requests:
+            request.cancel()
+
+
+class Call:
+    """One request of a client while it is served: its places, its deadline, its runs."""
+
+    def __init__(self, core: Core) -> None:
+        self.core, self.places = core, 0
+        self.deadline = asyncio.get_running_loop().time() + core.settings.timeout
+        self.runs: list[Run] = []
+
+    def take(self, places: int) -> None:
+        """Take this many of the server's places altogether; ``ServerError`` 429 where they are taken, 503 at the end."""
+        core = self.core
+        if core.stopping:
+            raise ServerError(503, "the server is shutting down", code="shutting_down")
+        most = core.engine.stats().slots + core.settings.queue
+        if core.places - self.places + places > most:
+            message = f"{core.places} requests run or wait, expected at most {most}; try again later"
+            raise ServerError(429, message, code="queue_full", headers={"Retry-After": "1"})
+        core.places += places - self.places
+        self.places = places
+
+    def start(self, job: ServerRequest) -> Run:
+        """Submit a request to the engine. Raises ``ServerError`` 429, and what ``Engine.submit`` raises."""
+        self.take(max(1, len(job.prompts) * job.count))
+        run = Run(job, [])
+        self.runs.append(run)
+        requests: list[Request] = []
+        run.requests = requests
+        for prompt in job.prompts:
+            for number in range(job.count):
+                seed = None if job.sampling.seed is None else (job.sampling.seed + number) % 2**64
+                constraint = None if job.constraint is None else job.constraint()
+                sampling = replace(job.sampling, seed=seed)
+                requests.append(self.core.engine.submit(prompt, sampling, constraint=constraint))
+        return run
+
+    @asynccontextmanager
+    async def limited(self) -> AsyncIterator[None]:
+        """Raise ``ServerError`` when the request's time is over, or the server's."""
+        core = self.core
+        try:
+            async with asyncio.timeout_at(self.deadline) as limit:
+                core.limits.add(limit)
+                try:
+                    yield
+                finally:
+                    core.limits.discard(limit)
+        except TimeoutError as error:
+            if core.stopping:
+                raise ServerError(503, "the server is shutting down", code="shutting_down") from error
+            message = f"the answer took more than {core.settings.timeout:g} s, the server's limit"
+            raise ServerError(504, message, code="timeout") from error
+
+    def close(self) -> None:
+        """Free the slots and the places."""
+        for run in self.runs:
+            run.close()
+            self.core.metrics.ran(run.prompt_tokens, run.completion_tokens, run.cached_tokens)
+        self.runs = []
+        self.core.places -= self.places
+        self.places = 0
+
+
+class Core:
+    """An engine and what the server knows about its requests."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self.engine, self.settings, self.metrics = engine, settings, Metrics(engine)
+        self.created, self.places, self.stopping = int(time.time()), 0, False
+        self.limits: set[asyncio.Timeout] = set()
+
+    def stop(self) -> None:
+        """Refuse new requests from now on, and end those that still run after the time to drain."""
+        self.stopping = True
+        asyncio.get_running_loop().call_later(self.settings.drain, self._end)
+
+    def _end(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for limit in self.limits:
+            with suppress(RuntimeError):  # it has expired by itself
+                limit.reschedule(now)
