@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,20 +46,24 @@ class Served:
     engine: Engine
     server: Server
     url: str
+    clients: list[Any] = field(default_factory=list)
 
     @property
     def core(self) -> Any:
         """The server's core."""
         return self.server.core
 
-    def openai(self, **options: Any) -> openai.OpenAI:
+    def openai(self, **options: Any) -> Any:
         """Return OpenAI's client."""
         given = {"base_url": f"{self.url}/v1", "api_key": "none", "max_retries": 0, **options}
-        return openai.OpenAI(**given)
+        self.clients.append(openai.OpenAI(**given))
+        return self.clients[-1]
 
-    def anthropic(self, **options: Any) -> anthropic.Anthropic:
+    def anthropic(self, **options: Any) -> Any:
         """Return Anthropic's client."""
-        return anthropic.Anthropic(**{"base_url": self.url, "api_key": "none", "max_retries": 0, **options})
+        given = {"base_url": self.url, "api_key": "none", "max_retries": 0, **options}
+        self.clients.append(anthropic.Anthropic(**given))
+        return self.clients[-1]
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         """Get a path."""
@@ -89,12 +93,15 @@ def serving(engine: Engine, **settings: Any) -> Iterator[Served]:
     """Serve an engine on a free port."""
     bound, listens = bind("127.0.0.1", 0), threading.Event()
     server = Server(engine, Settings(**{"drain": 1.0, **settings}), listens.set)
+    served = Served(engine, server, f"http://127.0.0.1:{bound.getsockname()[1]}")
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
     thread.start()
     try:
         assert listens.wait(20)
-        yield Served(engine, server, f"http://127.0.0.1:{bound.getsockname()[1]}")
+        yield served
     finally:
+        for client in served.clients:
+            client.close()
         server.should_exit = True
         thread.join(30)
         bound.close()

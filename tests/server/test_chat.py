@@ -94,7 +94,10 @@ def test_content_in_parts_and_an_earlier_answer(served: Served) -> None:
         ({"n": 0}, "n"),
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "nobody", "content": "a"}]}, "messages.0"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "a"}}]}]}, "messages.0"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "a"}}]}]},
+            "messages.0",
+        ),
         ({"max_tokens": 0}, "max_tokens"),
         ({"stop": ""}, "stop"),
     ],

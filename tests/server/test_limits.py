@@ -18,7 +18,12 @@ from weft.server import Settings
 
 KEY = "a-secret-key-1"
 CHAT = "/v1/chat/completions"
-BODY: Any = {"model": NAME, "messages": [{"role": "user", "content": "hello"}], "max_tokens": 4, "temperature": 0}
+BODY: Any = {
+    "model": NAME,
+    "messages": [{"role": "user", "content": "hello"}],
+    "max_tokens": 4,
+    "temperature": 0,
+}
 LONG: Any = {**BODY, "max_tokens": 400, "ignore_eos": True}
 LONG_OPENAI: Any = {**BODY, "max_tokens": 400, "extra_body": {"ignore_eos": True}}
 MESSAGE: Any = {name: BODY[name] for name in ("model", "messages", "max_tokens")}
@@ -42,17 +47,26 @@ def test_keys(engine: Engine) -> None:
 
 def test_origins(engine: Engine) -> None:
     origin = "https://pages.example"
-    ask = {"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    ask = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type",
+    }
     with serving(engine, cors=(origin,), api_keys=(KEY,)) as served:
         allowed = httpx.options(served.url + CHAT, headers=ask)
         assert allowed.status_code == 200
         assert allowed.headers["access-control-allow-origin"] == origin
-        assert httpx.options(served.url + CHAT, headers={**ask, "Origin": "https://x.example"}).status_code == 400
+        assert (
+            httpx.options(served.url + CHAT, headers={**ask, "Origin": "https://x.example"}).status_code
+            == 400
+        )
         refused = served.post(CHAT, BODY, headers={"Origin": origin})
         assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, origin)
     with serving(engine) as served:
         assert httpx.options(served.url + CHAT, headers=ask).status_code == 405
-        assert "access-control-allow-origin" not in served.post(CHAT, BODY, headers={"Origin": origin}).headers
+        assert (
+            "access-control-allow-origin" not in served.post(CHAT, BODY, headers={"Origin": origin}).headers
+        )
 
 
 def test_bodies_of_a_wrong_type_size_or_form(engine: Engine) -> None:
@@ -64,7 +78,9 @@ def test_bodies_of_a_wrong_type_size_or_form(engine: Engine) -> None:
         large = served.post(CHAT, {**BODY, "user": "x" * 1000})
         assert large.status_code == 413
         assert "1000 bytes" in large.json()["error"]["message"]
-        pieces = httpx.post(url, content=(b"x" * 300 for _ in range(5)), headers={"Content-Type": "application/json"})
+        pieces = httpx.post(
+            url, content=(b"x" * 300 for _ in range(5)), headers={"Content-Type": "application/json"}
+        )
         assert pieces.status_code == 413
         for data in (b"", b"{", b"\xff", b"[]", b'{"model": "\\ud800"}', b"[" * 900):
             wrong = httpx.post(url, content=data, headers={"Content-Type": "application/json"})
@@ -138,14 +154,20 @@ def test_counters_agree_with_what_was_sent(engine: Engine) -> None:
     with serving(engine) as served:
         client = served.openai()
         answers = [client.chat.completions.create(**BODY, n=count) for count in (1, 2, 3)]
-        answers += [list(client.chat.completions.create(**BODY, stream=True, stream_options={"include_usage": True}))[-1]]
+        answers += [
+            list(client.chat.completions.create(**BODY, stream=True, stream_options={"include_usage": True}))[
+                -1
+            ]
+        ]
         with pytest.raises(openai.BadRequestError):
             client.chat.completions.create(**{**BODY, "temperature": -1})
         usages = [answer.usage for answer in answers if answer.usage]
         assert len(usages) == 4
         until(lambda: served.core.places == 0)
         assert served.metric("weft_prompt_tokens_total") == sum(usage.prompt_tokens for usage in usages)
-        assert served.metric("weft_completion_tokens_total") == sum(usage.completion_tokens for usage in usages)
+        assert served.metric("weft_completion_tokens_total") == sum(
+            usage.completion_tokens for usage in usages
+        )
         assert served.metric("weft_http_requests_total", path=CHAT, status="200") == 4
         assert served.metric("weft_http_requests_total", path=CHAT, status="400") == 1
         assert served.metric("weft_http_request_seconds_count", path=CHAT) == 5
@@ -179,7 +201,14 @@ def test_answers_end_with_an_error_after_the_drain(engine: Engine) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("queue", -1), ("timeout", 0.0), ("max_body", 0), ("pooling", "sum"), ("api_keys", ("short",)), ("drain", -1.0)],
+    [
+        ("queue", -1),
+        ("timeout", 0.0),
+        ("max_body", 0),
+        ("pooling", "sum"),
+        ("api_keys", ("short",)),
+        ("drain", -1.0),
+    ],
 )
 def test_impossible_settings_are_named(name: str, value: Any) -> None:
     with pytest.raises(ArgumentError, match=name):

@@ -42,9 +42,10 @@ def embed(engine: Engine, ids: Sequence[int], pooling: str) -> np.ndarray[Any, n
         raise ArgumentError(
             f"input: {len(ids)} tokens, expected 1 to {engine.context}, the context; shorten the input"
         )
+    device = str(engine.model.model.norm.weight.device)
     with no_grad():
-        tokens = as_tensor(np.asarray([ids], np.int64), device=engine.device)
-        positions = arange(len(ids), dtype=dtypes.int64, device=engine.device).unsqueeze(0)
+        tokens = as_tensor(np.asarray([ids], np.int64), device=device)
+        positions = arange(len(ids), dtype=dtypes.int64, device=device).unsqueeze(0)
         hidden = engine.model.model(tokens, positions).float()
         vector = POOLINGS[pooling](hidden)[0].numpy()
     length = float(np.linalg.norm(vector))

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Literal
+from typing import Literal
 from uuid import uuid4
 
 from starlette.responses import JSONResponse, Response
 
 from weft.engine import Engine
 from weft.server.chat_body import AssistantMessage, ChatBody, Message, Text, ToolMessage
-from weft.server.core import Answer, Piece, Run, ServerRequest
+from weft.server.core import Answer, Finish, Piece, Run, ServerRequest
 from weft.server.errors import openai_error
 from weft.server.events import Content, Event, Reasoning, ToolArguments, ToolStart
-from weft.server.fields import JSONObject, Reply, Usage, check_model, sampling, usage
+from weft.server.fields import JSONObject, Reply, Usage, check_model, refused, sampling, usage
 from weft.server.prompts import chat_prompt, parsed_arguments
 from weft.server.serving import EventStream, Exchange, event
 
@@ -51,7 +51,7 @@ class ChatChoice(Reply):
 
     index: int
     message: MessageReply
-    finish_reason: Literal["stop", "length", "tool_calls"]
+    finish_reason: Finish
     logprobs: JSONObject | None
 
 
@@ -71,7 +71,7 @@ async def chat(exchange: Exchange) -> Response:
     engine, body = exchange.core.engine, exchange.body
     check_model(engine, body.model)
     run = exchange.call.start(await asyncio.to_thread(request, engine, body))
-    head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": engine.name}
+    head: JSONObject = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": engine.name}
     if body.stream:
         return EventStream(exchange.call, _events(run, body, head), lambda error: event(openai_error(error)))
     answers = await run.answers()
@@ -82,6 +82,9 @@ async def chat(exchange: Exchange) -> Response:
 def request(engine: Engine, body: ChatBody) -> ServerRequest:
     """Return what the body asks of the engine."""
     options = body.options()
+    for name in ("tools", "tool_choice", "response_format", "logprobs", "top_logprobs"):
+        if getattr(body, name):
+            raise refused(name, "not supported yet")
     messages = [_message(message, f"messages.{at}") for at, message in enumerate(body.messages)]
     variables = dict(body.chat_template_kwargs or {})
     prompt = chat_prompt(engine, messages, variables)
@@ -136,7 +139,7 @@ def _choice(index: int, answer: Answer) -> ChatChoice:
     return ChatChoice(index=index, message=message, finish_reason=answer.finish, logprobs=None)
 
 
-async def _events(run: Run, body: ChatBody, head: JSONObject) -> AsyncIterator[bytes]:
+async def _events(run: Run, body: ChatBody, head: JSONObject) -> AsyncGenerator[bytes]:
     """Yield the chunks of all answers, the usage where it is wanted, and the end mark."""
     wanted = body.stream_options is not None and body.stream_options.include_usage
     head = {**head, "object": "chat.completion.chunk", **({"usage": None} if wanted else {})}
@@ -176,7 +179,9 @@ def _delta(new: Event) -> JSONObject:
             return {"reasoning_content": text}
         case ToolStart(index, identity, name):
             function = {"name": name, "arguments": ""}
-            return {"tool_calls": [{"index": index, "id": identity, "type": "function", "function": function}]}
+            return {
+                "tool_calls": [{"index": index, "id": identity, "type": "function", "function": function}]
+            }
         case ToolArguments(index, text):
             return {"tool_calls": [{"index": index, "function": {"arguments": text}}]}
     return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
 from uuid import uuid4
@@ -13,7 +13,7 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from weft.engine import Engine
-from weft.server.core import Run, ServerRequest
+from weft.server.core import Finish, Run, ServerRequest
 from weft.server.errors import openai_error
 from weft.server.events import Content
 from weft.server.fields import (
@@ -26,14 +26,18 @@ from weft.server.fields import (
     sampling,
     usage,
 )
-from weft.server.logprobs import CompletionLogprobs
 from weft.server.serving import EventStream, Exchange, event
 
 DEFAULT_TOKENS = 16
 """Tokens of an answer where the body states no number, as in OpenAI's API."""
 Token = Annotated[int, Field(ge=0)]
 Ids = Annotated[list[Token], Field(min_length=1)]
-Prompt = str | Ids | Annotated[list[str], Field(min_length=1, max_length=128)] | Annotated[list[Ids], Field(min_length=1, max_length=128)]
+Prompt = (
+    str
+    | Ids
+    | Annotated[list[str], Field(min_length=1, max_length=128)]
+    | Annotated[list[Ids], Field(min_length=1, max_length=128)]
+)
 
 
 class CompletionBody(SamplingFields):
@@ -50,8 +54,8 @@ class CompletionChoice(Reply):
 
     index: int
     text: str
-    finish_reason: Literal["stop", "length"]
-    logprobs: CompletionLogprobs | None
+    finish_reason: Finish
+    logprobs: JSONObject | None
 
 
 class CompletionReply(Reply):
@@ -70,7 +74,7 @@ async def completions(exchange: Exchange) -> Response:
     engine, body = exchange.core.engine, exchange.body
     check_model(engine, body.model)
     run = exchange.call.start(await asyncio.to_thread(request, engine, body))
-    head = {"id": f"cmpl-{uuid4().hex}", "created": int(time.time()), "model": engine.name}
+    head: JSONObject = {"id": f"cmpl-{uuid4().hex}", "created": int(time.time()), "model": engine.name}
     echoed = _echoed(engine, run) if body.echo else [""] * len(run.requests)
     if body.stream:
         events = _events(run, body, head, echoed)
@@ -85,6 +89,8 @@ async def completions(exchange: Exchange) -> Response:
 def request(engine: Engine, body: CompletionBody) -> ServerRequest:
     """Return what the body asks of the engine."""
     options = body.options()
+    if body.logprobs is not None:
+        raise refused("logprobs", "not supported yet")
     if body.echo and body.logprobs is not None:
         raise refused("echo", "not together with logprobs: the prompt's tokens get none")
     prompts = [encoded(engine, prompt, "prompt") for prompt in several(body.prompt)]
@@ -118,7 +124,7 @@ def _echoed(engine: Engine, run: Run) -> list[str]:
 
 async def _events(
     run: Run, body: CompletionBody, head: JSONObject, echoed: Sequence[str]
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes]:
     """Yield the chunks of all answers, the usage where it is wanted, and the end mark."""
     wanted = body.stream_options is not None and body.stream_options.include_usage
     head = {**head, "object": "text_completion", **({"usage": None} if wanted else {})}

@@ -8,16 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from weft.engine import Engine, Request, Sampling
-from weft.server.events import Content, Event, Reasoning, ToolArguments, ToolEnd, ToolStart
 from weft.server.errors import ServerError
+from weft.server.events import Content, Event, Reasoning, ToolArguments, ToolEnd, ToolStart
 from weft.server.metrics import Metrics
 from weft.server.settings import Settings
+
+Finish = Literal["stop", "length", "tool_calls"]
+
+
+FINISHES: Mapping[str | None, Finish | None] = {
+    None: None,
+    "cancelled": None,
+    "stop": "stop",
+    "length": "length",
+}
+"""How an answer ends, by the engine's word for it; what was cancelled here is read no further."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,7 @@ class Piece:
     events: Sequence[Event]
     tokens: Sequence[int]
     logprobs: Any
-    finish: str | None
+    finish: Finish | None
     stop_text: str | None = None
 
 
@@ -71,7 +82,7 @@ class Answer:
     calls: list[ToolCall] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
     logprobs: list[Any] = field(default_factory=list)
-    finish: str = "stop"
+    finish: Finish = "stop"
     stop_text: str | None = None
 
     def add(self, piece: Piece) -> None:
@@ -98,7 +109,7 @@ class Run:
     def __init__(self, job: ServerRequest, requests: Sequence[Request]) -> None:
         self.job, self.requests = job, requests
 
-    async def pieces(self) -> AsyncIterator[Piece]:
+    async def pieces(self) -> AsyncGenerator[Piece]:
         """Yield the pieces of all answers as they come. Raises what the engine raises."""
         queue: asyncio.Queue[Piece | Exception] = asyncio.Queue()
         readers = [
@@ -123,7 +134,8 @@ class Run:
         parser, called = None if self.job.parser is None else self.job.parser(), False
         try:
             async for delta in request:
-                finish, events = delta.finish_reason, [Content(delta.text)] if delta.text else []
+                finish = FINISHES[delta.finish_reason]
+                events: list[Event] = [Content(delta.text)] if delta.text else []
                 if parser is not None:
                     events = parser.push(delta.text) + (parser.finish() if finish else [])
                 called = called or any(isinstance(event, ToolStart) for event in events)
@@ -137,7 +149,7 @@ class Run:
                 queue.put_nowait(Piece(choice, events, delta.tokens, delta.logprobs, finish, stop))
                 if finish:
                     return
-            raise ServerError(503, "the answer was cut off; the engine was closed")
+            raise ServerError(503, "the answer was cut off: the engine was closed")
         except Exception as error:
             queue.put_nowait(error)
 
@@ -179,7 +191,7 @@ class Call:
         self.runs: list[Run] = []
 
     def take(self, places: int) -> None:
-        """Take this many of the server's places altogether; ``ServerError`` 429 where they are taken, 503 at the end."""
+        """Take this many of the server's places in all; ``ServerError`` 429 where they are taken, 503 at the end."""
         core = self.core
         if core.stopping:
             raise ServerError(503, "the server is shutting down", code="shutting_down")

@@ -99,7 +99,9 @@ def _operation(endpoint: Endpoint, names: Mapping[Any, Any], keys: bool) -> dict
         content = {"application/json": {"schema": names[endpoint.answer, "serialization"]}}
     if endpoint.streams:
         content["text/event-stream"] = {"schema": {"type": "string"}}
-    responses = {str(status): {"description": text, "content": _json(error)} for status, text in statuses.items()}
+    responses = {
+        str(status): {"description": text, "content": _json(error)} for status, text in statuses.items()
+    }
     operation: dict[str, Any] = {
         "summary": endpoint.summary,
         "operationId": endpoint.handle.__name__,

@@ -101,9 +101,7 @@ def _place(location: Sequence[str | int]) -> str:
 def openai_error(error: ServerError) -> dict[str, Any]:
     """Return the body of an error in OpenAI's shape."""
     kind = KINDS.get(error.status, KINDS[500])[0]
-    return {
-        "error": {"message": error.message, "type": kind, "param": error.parameter, "code": error.code}
-    }
+    return {"error": {"message": error.message, "type": kind, "param": error.parameter, "code": error.code}}
 
 
 def anthropic_error(error: ServerError, request_id: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any, Literal
 from uuid import uuid4
@@ -15,7 +15,7 @@ from weft.engine import Engine
 from weft.server.core import Answer, Piece, Run, ServerRequest
 from weft.server.errors import anthropic_error
 from weft.server.events import Content, Event, Reasoning, ToolArguments, ToolStart
-from weft.server.fields import JSONObject, Reply, check_model, sampling
+from weft.server.fields import JSONObject, Reply, check_model, refused, sampling
 from weft.server.messages_body import CountBody, MessagesBody, TextBlock, ThinkingBlock, ToolUseBlock, Turn
 from weft.server.prompts import chat_prompt
 from weft.server.serving import EventStream, Exchange, event
@@ -87,6 +87,9 @@ def request(engine: Engine, body: MessagesBody) -> ServerRequest:
 
 def prompt(engine: Engine, body: CountBody) -> list[int]:
     """Return the tokens of the body's messages; a last turn of the assistant is the beginning of the answer."""
+    for name in ("tools", "tool_choice", "output_config"):
+        if getattr(body, name):
+            raise refused(name, "not supported yet")
     turns, begun = body.messages, ""
     if turns[-1].role == "assistant":
         turns, begun = turns[:-1], _text(turns[-1].content)
@@ -208,7 +211,7 @@ def _event(kind: str, **data: Any) -> bytes:
     return event({"type": kind, **data}, kind)
 
 
-async def _events(run: Run, identity: str, model: str) -> AsyncIterator[bytes]:
+async def _events(run: Run, identity: str, model: str) -> AsyncGenerator[bytes]:
     """Yield the events of a message."""
     start = MessageReply(
         id=identity, model=model, content=[], stop_reason=None, stop_sequence=None, usage=_usage(run)

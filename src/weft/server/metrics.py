@@ -15,18 +15,24 @@ SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 1
 """Borders of the histograms."""
 
 GAUGES = {
+    "slots": "requests that can run at a time",
     "running": "requests that hold a slot",
     "waiting": "requests that wait for a slot",
-    "slots": "requests that can run at a time",
-    "pages_used": "pages of the key and value cache in use",
-    "pages_free": "pages of the key and value cache that are free",
+    "pages": "pages of the key and value cache",
+    "pages_free": "pages of the key and value cache that no running request holds",
 }
 """Figures of ``engine.stats()`` that go up and down."""
 
 COUNTERS = {
-    "prompt_tokens": "tokens of prompts that the engine read",
-    "cached_tokens": "tokens of prompts that the engine found in its cache",
-    "tokens": "tokens that the engine made",
+    "requests": "requests that were submitted to the engine",
+    "finished": "requests that the engine answered to their end",
+    "cancelled": "requests that were cancelled",
+    "failed": "requests that ended with an error",
+    "preempted": "times that a request gave its pages to another and was read again",
+    "prompt_tokens": "tokens of prompts",
+    "cached_tokens": "tokens of prompts that were found in the cache",
+    "completion_tokens": "tokens that were made",
+    "steps": "steps of decoding",
 }
 """Figures of ``engine.stats()`` that only grow."""
 

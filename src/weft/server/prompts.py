@@ -24,8 +24,6 @@ def chat_prompt(
     if template is None:
         message = f"the model {engine.name!r} carries no chat template; use /v1/completions"
         raise ServerError(400, message, "messages")
-    if variables.get("tools") and not template.takes("tools"):
-        raise refused("tools", f"the chat template of {engine.name!r} takes no tools")
     ids = template.tokens(messages, engine.tokenizer, **variables)
     return [*ids, *(engine.tokenizer.encode(begun) if begun else ())]
 

@@ -6,11 +6,12 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import uvicorn
 
 from weft.engine import Engine
+from weft.errors import ArgumentError, mistake
 from weft.server.app import create_app
 from weft.server.settings import Settings
 
@@ -21,7 +22,9 @@ GRACE = 2.0
 class Server(uvicorn.Server):
     """Uvicorn's server, which tells the application when it stops, and somebody when it listens."""
 
-    def __init__(self, engine: Engine, settings: Settings, listening: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, engine: Engine, settings: Settings, listening: Callable[[], None] | None = None
+    ) -> None:
         app = create_app(engine, settings)
         drain = settings.drain + GRACE
         super().__init__(
@@ -45,18 +48,23 @@ class Server(uvicorn.Server):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound to an address; ``OSError`` where it is taken or not of this machine."""
-    ((family, kind, protocol, _, address), *_) = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    bound = socket.socket(family, kind, protocol)
+    """Return a socket that is bound to an address; ``ArgumentError`` where it is taken or not of this machine."""
     try:
-        if sys.platform != "win32":
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-    except BaseException:
-        bound.close()
-        raise
+        ((family, kind, protocol, _, address), *_) = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        with ExitStack() as opened:
+            bound = opened.enter_context(socket.socket(family, kind, protocol))
+            if sys.platform != "win32":
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+            bound.listen()  # two sockets may be bound to an address, but a single one listens
+            opened.pop_all()
+    except OSError as error:
+        expected = "a free address of this machine"
+        raise ArgumentError(
+            mistake("serve", "the address", f"{host}:{port}", expected, str(error))
+        ) from error
     return bound
 
 

@@ -7,7 +7,7 @@ import hmac
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -70,7 +70,7 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, call: Call, events: AsyncIterator[bytes], failed: Callable[[ServerError], bytes]
+        self, call: Call, events: AsyncGenerator[bytes], failed: Callable[[ServerError], bytes]
     ) -> None:
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         super().__init__(headers=headers)
@@ -96,7 +96,7 @@ class EventStream(Response):
 
         comments = asyncio.create_task(keep_alive(self._call.core.settings.keep_alive))
         try:
-            async with self._call.limited(), aclosing(self._events) as events:  # type: ignore[type-var]
+            async with self._call.limited(), aclosing(self._events) as events:
                 async for data in events:
                     await put(data)
         except Exception as error:
