@@ -102,7 +102,7 @@ def test_a_taken_port_and_impossible_values(capsys: pytest.CaptureFixture[str], 
         (("--timeout", 0), "timeout"),
         (("--host", "no.such.host.invalid"), "no.such.host.invalid"),
     ):
-        done = weft(capsys, "serve", "--model", path, "--port", 0, *words)
+        done = weft(capsys, "serve", "--port", 0, "--model", path, *words)
         assert (done.status, done.out, len(done.err.splitlines())) == (1, "", 1)
         assert part in done.err
 

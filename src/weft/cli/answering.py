@@ -73,7 +73,7 @@ def load(arguments: argparse.Namespace, **options: Any) -> Engine:
             if number % 16 == 0:
                 bar.refresh()
 
-        return Engine.load(path, device=arguments.device, context=arguments.context, progress=told)
+        return Engine.load(path, device=arguments.device, context=arguments.context, progress=told, **options)
 
 
 def demo_model() -> Path:
