@@ -12,10 +12,10 @@ from uuid import uuid4
 from starlette.responses import JSONResponse, Response
 
 from weft.engine import Engine
+from weft.engine.parsing import Content, Event, Reasoning, ToolArguments, ToolStart
 from weft.server.chat_body import AssistantMessage, ChatBody, Message, Text, ToolMessage
 from weft.server.core import Answer, Finish, Piece, Run, ServerRequest
 from weft.server.errors import openai_error
-from weft.server.events import Content, Event, Reasoning, ToolArguments, ToolStart
 from weft.server.fields import JSONObject, Reply, Usage, check_model, refused, sampling, usage
 from weft.server.prompts import chat_prompt, parsed_arguments
 from weft.server.serving import EventStream, Exchange, event

@@ -13,9 +13,9 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from weft.engine import Engine
+from weft.engine.parsing import Content
 from weft.server.core import Finish, Run, ServerRequest
 from weft.server.errors import openai_error
-from weft.server.events import Content
 from weft.server.fields import (
     JSONObject,
     Reply,

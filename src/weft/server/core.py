@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from weft.engine import Engine, Request, Sampling
+from weft.engine.parsing import Content, Event, Reasoning, ToolArguments, ToolEnd, ToolStart
 from weft.server.errors import ServerError
-from weft.server.events import Content, Event, Reasoning, ToolArguments, ToolEnd, ToolStart
 from weft.server.metrics import Metrics
 from weft.server.settings import Settings
 

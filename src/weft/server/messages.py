@@ -12,9 +12,9 @@ from uuid import uuid4
 from starlette.responses import JSONResponse, Response
 
 from weft.engine import Engine
+from weft.engine.parsing import Content, Event, Reasoning, ToolArguments, ToolStart
 from weft.server.core import Answer, Piece, Run, ServerRequest
 from weft.server.errors import anthropic_error
-from weft.server.events import Content, Event, Reasoning, ToolArguments, ToolStart
 from weft.server.fields import JSONObject, Reply, check_model, refused, sampling
 from weft.server.messages_body import CountBody, MessagesBody, TextBlock, ThinkingBlock, ToolUseBlock, Turn
 from weft.server.prompts import chat_prompt
