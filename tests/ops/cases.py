@@ -356,6 +356,10 @@ OP_CASES: dict[str, list[OpCase]] = {
        for name in ("argmax", "argmin")},
     "gather": [OpCase((Arg(M), index((2, 5, 4), 3)), {"dim": 1}, (*EVERY, d.uint32))],
     "embedding": [OpCase((Arg((5, 4)), index((2, 3), 5, kind)), {}, (*EVERY, d.uint32)) for kind in (d.int64, d.uint8)],
+    "indexed_linear": [
+        OpCase((Arg((5, 1, 70)), Arg((3, 9, 70)), index((5,), 3)), {}, FLOATS, scale=8),
+        OpCase((Arg((2, 4, 33)), Arg((3, 17, 33)), index((2,), 3, d.int32)), {}, FLOATS, scale=8),
+    ],
     "quantized_linear": [
         OpCase((Arg((3, 64), "quantised"), _PACKED4, _SCALES), {"rows": 20, "zero": 8}, FLOATS, scale=8),
         OpCase((Arg((2, 3, 64), "quantised"), _PACKED4, _SCALES, _SCALES), {"rows": 32, "zero": 0}, scale=8),

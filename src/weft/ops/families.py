@@ -35,6 +35,7 @@ import weft.ops.matmul.decompositions
 import weft.ops.matmul.differences
 import weft.ops.matmul.einsum
 import weft.ops.matmul.finite_differences
+import weft.ops.matmul.indexed
 import weft.ops.matmul.least_squares
 import weft.ops.matmul.linear
 import weft.ops.matmul.linear_algebra
