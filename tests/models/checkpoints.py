@@ -21,6 +21,7 @@ class Case:
 
     family: str
     changed: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
 
 
 SIZES = {
@@ -54,6 +55,8 @@ CLASSES: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "qwen3": (transformers.Qwen3Config, transformers.Qwen3ForCausalLM),
     "mistral": (transformers.MistralConfig, transformers.MistralForCausalLM),
     "smollm3": (transformers.SmolLM3Config, transformers.SmolLM3ForCausalLM),
+    "mixtral": (transformers.MixtralConfig, transformers.MixtralForCausalLM),
+    "qwen3_moe": (transformers.Qwen3MoeConfig, transformers.Qwen3MoeForCausalLM),
     "granite": (transformers.GraniteConfig, transformers.GraniteForCausalLM),
     "gemma2": (transformers.Gemma2Config, transformers.Gemma2ForCausalLM),
     "gemma3_text": (transformers.Gemma3TextConfig, transformers.Gemma3ForCausalLM),
@@ -66,13 +69,20 @@ CLASSES: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 }
 
 
-def model(case: Case, seed: int = 0) -> Any:
+def ready(made: Any) -> Any:
+    """Return a model of transformers for inference, in odd sizes too."""
+    if hasattr(made.config, "num_local_experts"):
+        made.set_experts_implementation("eager")  # the default wants rows of a multiple of 16 bytes
+    return made.eval()
+
+
+def model(case: Case) -> Any:
     """Return the model with random weights, float32, norms and biases included."""
-    torch.manual_seed(seed)
+    torch.manual_seed(case.seed)
     config, kind = CLASSES[case.family]
     own = {*config().to_dict(), *config.attribute_map}
     sizes = {name: value for name, value in SIZES.items() if name in own}
-    made = kind(config(**{"tie_word_embeddings": False, **sizes, **case.changed})).eval().float()
+    made = ready(kind(config(**{"tie_word_embeddings": False, **sizes, **case.changed}))).float()
     with torch.no_grad():
         for name, weight in made.named_parameters():
             if "norm" in name:

@@ -13,7 +13,8 @@ import torch
 import transformers
 
 import weft as wf
-from tests.models.checkpoints import Case, model
+from tests.models.checkpoints import Case, model, ready
+from tests.models.mixed_cases import MIXED
 from weft.devices.base import Device
 from weft.engine.runner import Runner
 from weft.errors import FormatError, MissingFileError, UnsupportedError
@@ -149,6 +150,7 @@ CASES = {
         },
     ),
     "llama-yarn": Case("llama", {"rope_parameters": {**YARN, "mscale": 0.7, "mscale_all_dim": 1.3}}),
+    **MIXED,
 }  # fmt: skip
 
 
@@ -210,6 +212,29 @@ def test_logits_equal_those_of_transformers_at_once_and_in_pieces(
         close(stepwise(decoder, ids, [8, *[1] * 5, 8], device.name), logits)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_rows_of_different_lengths_equal_those_alone(device: Device, folder: Path, name: str) -> None:
+    """Read rows in padded chunks, one row later than the other, with steps in between."""
+    _, ids, logits = reference(name)
+    decoder = load(checkpoint(folder, name), device=device.name)
+    cache = decoder.cache(1 + BATCH * pages_for(LENGTH), BATCH + 1)
+    at = np.zeros(BATCH, np.int64)
+    found = np.zeros_like(logits)
+    for lengths in ((8, 3), (5, 8), (1, 1), (1, 0), (0, 4), (6, 5)):
+        width = max(lengths)
+        places = [np.minimum(at[row] + np.arange(width), TOKENS - 1) for row in range(BATCH)]
+        tokens = np.stack([ids[row, place] for row, place in enumerate(places)])
+        positions = at[:, None] + np.arange(width)
+        view = cache.view(positions, lengths)
+        with wf.no_grad():
+            part = decoder(wf.tensor(tokens, device=device.name), view.positions, view).numpy()
+        for row, length in enumerate(lengths):
+            found[row, at[row] : at[row] + length] = part[row, :length]
+        at += lengths
+    assert (at == TOKENS).all()
+    close(found, logits)
+
+
 @lru_cache(maxsize=None)
 def greedy(name: str) -> list[int]:
     """Return the tokens after those of the first sequence, by transformers."""
@@ -246,7 +271,7 @@ def test_transformers_loads_what_weft_writes(folder: Path, tmp_path: Path, name:
     made, report = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "a", output_loading_info=True)
     assert not any(report.values()), report
     with torch.no_grad():
-        close(made.eval()(torch.from_numpy(ids)).logits.numpy(), logits)
+        close(ready(made)(torch.from_numpy(ids)).logits.numpy(), logits)
     assert load(tmp_path / "a").config == loaded.config
 
 
@@ -286,6 +311,17 @@ def edited(folder: Path, target: Path, name: str = "llama", **changed: Any) -> P
         ({"eos_token_id": "2"}, "eos_token_id", FormatError),
         ({"is_decoder": True}, "is_decoder", UnsupportedError),
         ({"auto_map": {"AutoModel": "own.Model"}}, "auto_map", UnsupportedError),
+        (
+            {"model_type": "mixtral", "num_experts_per_tok": 9},
+            "num_experts_per_tok.*9.*8 experts",
+            FormatError,
+        ),
+        ({"model_type": "qwen3_moe"}, "num_local_experts.*missing", FormatError),
+        (
+            {"model_type": "qwen3_moe", "num_experts": 8, "mlp_only_layers": ["a"]},
+            "mlp_only_layers",
+            FormatError,
+        ),
         (
             {"rope_parameters": {"rope_type": "default"}, "rope_scaling": {"type": "linear", "factor": 2.0}},
             "rope_scaling",

@@ -80,6 +80,12 @@ class DecoderConfig:
         attention_softcap: scores s become ``softcap * tanh(s / softcap)``; ``logits_softcap`` does so with logits.
         embedding_scale: multiplies embeddings, ``residual_scale`` the output of each part.
         logits_divisor: divides the logits.
+        experts: the experts of a mixture, of which each token takes ``experts_chosen``; each has ``expert_size`` inner
+            features.
+        renormalise: the chosen experts' shares sum to 1.
+        expert_bias: router and experts have biases.
+        expert_stacking: how checkpoints hold the experts (``weft.models.stacking``).
+        gate_slope: experts compute ``(up + 1) * gate * sigmoid(slope * gate)``, of factors clamped to ``gate_limit``.
         tied: the embedding is the output layer.
         max_positions: the longest context that the model was trained for.
     """
@@ -113,6 +119,14 @@ class DecoderConfig:
     embedding_scale: float = 1.0
     residual_scale: float = 1.0
     logits_divisor: float = 1.0
+    experts: int = 0
+    experts_chosen: int = 0
+    expert_size: int = 0
+    renormalise: bool = True
+    expert_bias: bool = False
+    expert_stacking: str = "separate"
+    gate_slope: float | None = None
+    gate_limit: float | None = None
     eos: tuple[int, ...] = ()
     bos: int | None = None
 

@@ -6,27 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from weft.dtypes import DType
+from weft.models.activations import ACTIVATIONS
 from weft.models.attending import softcapped
 from weft.models.attention import Attention, Context
 from weft.models.cache import CacheView, KVCache, Stored
 from weft.models.config import DecoderConfig, LayerConfig, NormPlacement
+from weft.models.mixture import Mixture
 from weft.models.norms import norm
 from weft.models.rope import Rotary
 from weft.models.source import RandomSource, Source
-from weft.nn import functional
 from weft.nn.containers import ModuleList
 from weft.nn.module import Module
 from weft.tensors.creation import arange
 from weft.tensors.tensor import Tensor
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "silu": functional.silu,
-    "gelu": functional.gelu,
-    "gelu_new": lambda input: functional.gelu(input, approximate="tanh"),
-    "gelu_pytorch_tanh": lambda input: functional.gelu(input, approximate="tanh"),
-    "relu": functional.relu,
-}
-"""By the name in ``config.json``."""
 
 
 class FeedForward(Module):
@@ -64,6 +56,7 @@ class PlainFeedForward(Module):
 
 FEED_FORWARDS: Mapping[str, Callable[[DecoderConfig, Source], Module]] = {
     "gated": FeedForward,
+    "mixture": Mixture,
     "plain": PlainFeedForward,
 }
 """By ``LayerConfig.feed_forward``."""

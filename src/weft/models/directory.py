@@ -239,6 +239,15 @@ def _load_directory(
     return model
 
 
+def stored_weights(model: Decoder) -> dict[str, Tensor]:
+    """Return the weights by the model's names; a module with ``stored()`` says itself what checkpoints hold of it."""
+    found: dict[str, Tensor] = {}
+    for prefix, module in model.named_modules():
+        own = module.stored() if hasattr(module, "stored") else module.named_parameters(recurse=False)
+        found |= {f"{prefix}.{name}": weight for name, weight in dict(own).items()}
+    return found
+
+
 def save(model: Decoder, path: str | os.PathLike[str], *, max_shard_size: int | str | None = "5GB") -> None:
     """Write a model as a directory that ``load`` and transformers' ``from_pretrained`` read.
 
@@ -251,7 +260,7 @@ def save(model: Decoder, path: str | os.PathLike[str], *, max_shard_size: int | 
     if folder.exists() and not folder.is_dir():
         raise ArgumentError(mistake("save", "path", repr(str(path)), "a directory"))
     config = config_to(model.config)
-    weights = dict(model.named_parameters())
+    weights = stored_weights(model)
     if any(isinstance(part, QuantizedMatrix) for part in model.modules()):
         raise UnsupportedError("save: the model has quantised weights; load it with quantized=False")
     config["dtype"] = next(iter(weights.values())).dtype.name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from weft.models.config import LayerConfig
@@ -31,6 +31,15 @@ def windowed(absent: int | None) -> Pattern:
         return (LayerConfig(fields("sliding_window", int, absent, null=None)),) * count
 
     return Pattern(read, lambda layers: {"sliding_window": layers[0].window})
+
+
+def mixed(pattern: Pattern) -> Pattern:
+    """Return a pattern whose feed-forward parts are mixtures of experts."""
+
+    def read(fields: Fields, count: int) -> tuple[LayerConfig, ...]:
+        return tuple(replace(layer, feed_forward="mixture") for layer in pattern.read(fields, count))
+
+    return Pattern(read, pattern.write)
 
 
 def every(interval: int, key: str | None = None, absent: int = 4096) -> Pattern:
@@ -112,6 +121,28 @@ def _write_smollm3(layers: tuple[LayerConfig, ...]) -> dict[str, Any]:
     return {**_write_switched(layers), "no_rope_layers": [int(layer.rope) for layer in layers]}
 
 
+def _qwen3_moe(fields: Fields, count: int) -> tuple[LayerConfig, ...]:
+    """Mixtures in every ``decoder_sparse_step``-th layer but in ``mlp_only_layers``; one window for all where used."""
+    used, window = fields("use_sliding_window", bool, False), fields("sliding_window", int, 4096, null=None)
+    step, plain = fields("decoder_sparse_step", int, 1), fields("mlp_only_layers", list, [])
+    if not all(type(index) is int for index in plain):
+        raise fields.error("mlp_only_layers", repr(plain)[:60], "a list of layers")
+    return tuple(
+        LayerConfig(
+            window if used else None,
+            feed_forward="gated" if index in plain or (index + 1) % step else "mixture",
+        )
+        for index in range(count)
+    )
+
+
+def _write_qwen3_moe(layers: tuple[LayerConfig, ...]) -> dict[str, Any]:
+    window = layers[0].window
+    plain = [index for index, layer in enumerate(layers) if layer.feed_forward == "gated"]
+    return {"use_sliding_window": window is not None, "sliding_window": window, "mlp_only_layers": plain}
+
+
 ALIKE = alike(LayerConfig())
 SWITCHED = Pattern(_switched, _write_switched)
 SMOLLM3 = Pattern(_smollm3, _write_smollm3)
+QWEN3_MOE = Pattern(_qwen3_moe, _write_qwen3_moe)

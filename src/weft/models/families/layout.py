@@ -75,7 +75,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Layout:
-    """Names and forms of a family's weights; a name has ``*`` for the index of its layer.
+    """Names and forms of a family's weights; a name has ``*`` for the numbers of its layer and expert.
 
     Args:
         names: the file's names of modules, by the model's; those that are not listed are the same.
@@ -108,10 +108,10 @@ class Layout:
         module, kind = name.rsplit(".", 1)
         if not module.startswith(BASE):
             return Place(f"{self.heads[min(variant, len(self.heads) - 1)]}.{kind}")
-        pattern, index = _pattern(module.removeprefix(BASE))
+        pattern, numbers = _pattern(module.removeprefix(BASE))
         fused = next((each for each in self.fused if pattern in each.parts), None)
         stored = self._file_name(pattern) if fused is None else fused.name
-        full = f"{self.bases[variant]}{stored.replace('*', index)}.{kind}"
+        full = f"{self.bases[variant]}{_numbered(stored, numbers)}.{kind}"
         transposed = stored in self.transposed and kind == "weight"
         if fused is None:
             return Place(full, transposed=transposed)
@@ -124,12 +124,19 @@ class Layout:
         return self.names.get(pattern, pattern)
 
 
-def _pattern(module: str) -> tuple[str, str]:
-    """Return a module's name with ``*`` for the index of its layer, and the index."""
-    if not module.startswith("layers."):
-        return module, ""
-    _, index, rest = module.split(".", 2)
-    return f"layers.*.{rest}", index
+def _pattern(module: str) -> tuple[str, list[str]]:
+    """Return a module's name with ``*`` for each number, and the numbers: its layer, and its expert in a mixture."""
+    words = module.split(".")
+    return ".".join("*" if word.isdigit() else word for word in words), [
+        word for word in words if word.isdigit()
+    ]
+
+
+def _numbered(pattern: str, numbers: list[str]) -> str:
+    """Return a name with the numbers in the places of ``*``."""
+    for number in numbers:
+        pattern = pattern.replace("*", number, 1)
+    return pattern
 
 
 @dataclass(frozen=True)

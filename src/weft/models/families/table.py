@@ -2,117 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 from weft.errors import FormatError, UnsupportedError, mistake
 from weft.models.config import ACTIVATION_NAMES, DecoderConfig, LayerConfig
 from weft.models.families import layout
-from weft.models.families.fields import INERT, REQUIRED, Fields
-from weft.models.families.layers import ALIKE, SMOLLM3, SWITCHED, Pattern, alike, every, windowed
-from weft.models.families.layout import Layout
+from weft.models.families.family import (
+    ATTENTION_BIAS,
+    MLP_BIAS,
+    TIED,
+    Derived,
+    Family,
+    Field,
+    epsilon,
+    positions,
+    shared_heads,
+    softcap,
+    whole_head_dim,
+)
+from weft.models.families.fields import INERT, Fields
+from weft.models.families.layers import SMOLLM3, SWITCHED, alike, every, windowed
+from weft.models.families.mixtures import MIXTURES
 from weft.models.families.rope import RopeRule, read_rope, write_rope
-
-
-def _unchanged(value: Any) -> Any:
-    return value
-
-
-@dataclass(frozen=True)
-class Field:
-    """A field of ``config.json`` for one or more ``attributes`` of ``DecoderConfig``.
-
-    Args:
-        attributes: those that take the value.
-        kind: the type of the value.
-        default: the value where the file has none; a ``Derived`` depends on other fields.
-        null: the attributes' value where the file says null; without it null counts as absent.
-        read: the attributes' value from the field's, ``write`` the reverse.
-    """
-
-    attributes: tuple[str, ...]
-    kind: type
-    default: Any = REQUIRED
-    null: Any = REQUIRED
-    read: Callable[[Any], Any] = _unchanged
-    write: Callable[[Any], Any] = _unchanged
-
-
-def _shared(fields: Fields) -> Any:
-    return fields("num_attention_heads", int)
-
-
-def _head_dim(fields: Fields) -> Any:
-    return fields("hidden_size", int) // fields("num_attention_heads", int)
-
-
-@dataclass(frozen=True)
-class Derived:
-    """A value that depends on other fields."""
-
-    value: Callable[[Fields], Any]
-
-
-COMMON: Mapping[str, Field] = {
-    "vocab_size": Field(("vocab_size",), int),
-    "hidden_size": Field(("hidden_size",), int),
-    "intermediate_size": Field(("intermediate_size",), int),
-    "num_attention_heads": Field(("num_heads",), int),
-    "num_key_value_heads": Field(("num_kv_heads",), int, Derived(_shared)),
-    "head_dim": Field(("head_dim",), int, Derived(_head_dim)),
-    "hidden_act": Field(("activation",), str, "silu"),
-    "rms_norm_eps": Field(("norm_eps",), float, 1e-6),
-    "max_position_embeddings": Field(("max_positions",), int, 2048),
-    "tie_word_embeddings": Field(("tied",), bool, False),
-}
-ATTENTION_BIAS = Field(("qkv_bias", "out_bias"), bool, False)
-MLP_BIAS = Field(("mlp_bias",), bool, False)
-WHOLE_HEADS = RopeRule()
-TIED = Field(("tied",), bool, True)
-
-
-def _epsilon(default: float) -> Field:
-    return Field(("norm_eps",), float, default)
-
-
-def _positions(default: int) -> Field:
-    return Field(("max_positions",), int, default)
-
-
-def _softcap(attribute: str, default: float | None) -> Field:
-    return Field((attribute,), float, default, null=None)
-
-
-@dataclass(frozen=True)
-class Family:
-    """How a family's ``config.json`` and weights are read.
-
-    Args:
-        classname: the class that transformers loads a checkpoint into.
-        fields: what ``COMMON`` lacks, or has with another default.
-        constant: attributes of ``DecoderConfig`` that are the same in the whole family, or ``Derived``.
-        pattern: what differs from layer to layer.
-        rope: how the family rotates; None where it does not.
-        aliases: the family's own names of fields, by their names here.
-        layout: where the family's checkpoints hold the weights.
-        absent: fields of ``COMMON`` that the family does not have.
-        inert: fields that do not change the family's results.
-    """
-
-    classname: str
-    fields: Mapping[str, Field] = field(default_factory=dict)
-    constant: Mapping[str, Any] = field(default_factory=dict)
-    pattern: Pattern = ALIKE
-    rope: RopeRule | None = WHOLE_HEADS
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    layout: Layout = layout.SAME
-    absent: frozenset[str] = frozenset()
-    inert: frozenset[str] = frozenset()
-
-    def rows(self) -> dict[str, Field]:
-        """Return every field with its row."""
-        return {key: row for key, row in {**COMMON, **self.fields}.items() if key not in self.absent}
 
 
 def _scale_of(scalar: Any) -> float:
@@ -145,8 +57,8 @@ def _is_scaled(scale: float | None) -> bool:
 PLAIN: Mapping[str, Any] = {
     "norm": "layer",
     "mlp_bias": True,
-    "num_kv_heads": Derived(_shared),
-    "head_dim": Derived(_head_dim),
+    "num_kv_heads": Derived(shared_heads),
+    "head_dim": Derived(whole_head_dim),
 }
 """Constants of families with ungated feed-forward parts."""
 WHOLE_HEADS_ONLY = frozenset({"num_key_value_heads", "head_dim"})
@@ -205,19 +117,19 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "olmo2": Family(
         "Olmo2ForCausalLM",
-        {"attention_bias": ATTENTION_BIAS, "rms_norm_eps": _epsilon(1e-5)},
+        {"attention_bias": ATTENTION_BIAS, "rms_norm_eps": epsilon(1e-5)},
         {"placement": "after", "qk_norm": "width"},
     ),
     "olmo3": Family(
         "Olmo3ForCausalLM",
-        {"attention_bias": ATTENTION_BIAS, "rms_norm_eps": _epsilon(1e-5)},
+        {"attention_bias": ATTENTION_BIAS, "rms_norm_eps": epsilon(1e-5)},
         {"placement": "after", "qk_norm": "width"},
         every(4),
         RopeRule(500000.0, window_theta=500000.0),
     ),
     "phi3": Family(
         "Phi3ForCausalLM",
-        {"rms_norm_eps": _epsilon(1e-5), "max_position_embeddings": _positions(4096)},
+        {"rms_norm_eps": epsilon(1e-5), "max_position_embeddings": positions(4096)},
         pattern=windowed(None),
         rope=RopeRule(partial=1.0, scalings=("default", "longrope"), original=4096),
         layout=layout.PHI3,
@@ -227,8 +139,8 @@ FAMILIES: Mapping[str, Family] = {
         {
             "hidden_act": Field(("activation",), str, "gelu_new"),
             "intermediate_size": Field(("intermediate_size",), int, Derived(_four_times)),
-            "rms_norm_eps": _epsilon(1e-5),
-            "max_position_embeddings": _positions(1024),
+            "rms_norm_eps": epsilon(1e-5),
+            "max_position_embeddings": positions(1024),
             "tie_word_embeddings": TIED,
             "scale_attn_weights": Field(("scale",), bool, True, read=_scale_if, write=_is_scaled),
             "scale_attn_by_inverse_layer_idx": Field(("scale_by_layer",), bool, False),
@@ -254,7 +166,7 @@ FAMILIES: Mapping[str, Family] = {
         {
             "attention_bias": Field(("qkv_bias", "out_bias"), bool, True),
             "hidden_act": Field(("activation",), str, "gelu"),
-            "rms_norm_eps": _epsilon(1e-5),
+            "rms_norm_eps": epsilon(1e-5),
             "use_parallel_residual": Field(("parallel",), bool, True),
         },
         PLAIN,
@@ -272,9 +184,9 @@ FAMILIES: Mapping[str, Family] = {
         "Gemma2ForCausalLM",
         {
             **GEMMA_FIELDS,
-            "max_position_embeddings": _positions(8192),
-            "attn_logit_softcapping": _softcap("attention_softcap", 50.0),
-            "final_logit_softcapping": _softcap("logits_softcap", 30.0),
+            "max_position_embeddings": positions(8192),
+            "attn_logit_softcapping": softcap("attention_softcap", 50.0),
+            "final_logit_softcapping": softcap("logits_softcap", 30.0),
         },
         GEMMA,
         every(2),
@@ -287,8 +199,8 @@ FAMILIES: Mapping[str, Family] = {
             **GEMMA_FIELDS,
             "vocab_size": Field(("vocab_size",), int, 262208),
             "num_attention_heads": Field(("num_heads",), int, 8),
-            "max_position_embeddings": _positions(131072),
-            "final_logit_softcapping": _softcap("logits_softcap", None),
+            "max_position_embeddings": positions(131072),
+            "final_logit_softcapping": softcap("logits_softcap", None),
         },
         {**GEMMA, "qk_norm": "head"},
         every(6, "sliding_window_pattern"),
@@ -302,12 +214,13 @@ FAMILIES: Mapping[str, Family] = {
         {
             "num_key_value_heads": Field(("num_kv_heads",), int, 8),
             "head_dim": Field(("head_dim",), int, 128),
-            "rms_norm_eps": _epsilon(1e-5),
-            "max_position_embeddings": _positions(262144),
+            "rms_norm_eps": epsilon(1e-5),
+            "max_position_embeddings": positions(262144),
         },
         pattern=windowed(None),
         rope=RopeRule(query_scale=True, absent=MINISTRAL_ROPE),
     ),
+    **MIXTURES,
 }
 
 
@@ -337,6 +250,9 @@ def config_from(given: Mapping[str, Any], path: str) -> DecoderConfig:
     if found["num_heads"] % found["num_kv_heads"]:
         expected = f"a divisor of the {found['num_heads']} heads"
         raise fields.error("num_key_value_heads", found["num_kv_heads"], expected)
+    if found.get("experts_chosen", 0) > found.get("experts", 0):
+        expected = f"at most the {found['experts']} experts"
+        raise fields.error("num_experts_per_tok", found["experts_chosen"], expected)
     rope, window_rope = None, None
     if family.rope is not None:
         rope, window_rope = read_rope(fields, family.rope, found["head_dim"], found["max_positions"])

@@ -1,4 +1,4 @@
-"""``indexed_linear``: products with matrices that are chosen from a stack by an index, as mixtures of experts need them.
+"""``indexed_linear``: products with matrices that an index chooses from a stack, as mixtures of experts need them.
 
 The chosen matrices are read where they lie. Gathering them first would write and read each of them once more.
 """
