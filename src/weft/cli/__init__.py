@@ -15,6 +15,7 @@ COMMANDS = {
     "chat": "talk with a language model; with a prompt, answer it once",
     "generate": "continue a text with a language model",
     "serve": "serve a language model over HTTP: OpenAI's and Anthropic's protocols, and a chat page",
+    "quantize": "quantise a language model to 4 or 8 bits, into a new directory",
     "devices": "list the devices of this machine, and explain which is the default",
     "plan": "show what a saved plan does, also on a machine without its device",
     "tune": "measure the fastest forms of a program's kernels on a device, and keep them for later programs",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -63,9 +65,9 @@ def sampling(arguments: argparse.Namespace) -> Sampling:
     )  # fmt: skip
 
 
-def load(arguments: argparse.Namespace, **options: Any) -> Engine:
-    """The engine, with a progress bar where somebody watches; ``options`` are of ``Engine.load``."""
-    path = demo_model() if arguments.model is None else Path(arguments.model)
+@contextmanager
+def loading() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar where somebody watches, as the function that loading tells of each tensor."""
     with tqdm(desc="loading", unit=" tensors", leave=False, disable=None, file=sys.stderr) as bar:
 
         def told(name: str, number: int, total: int) -> None:
@@ -73,6 +75,13 @@ def load(arguments: argparse.Namespace, **options: Any) -> Engine:
             if number % 16 == 0:
                 bar.refresh()
 
+        yield told
+
+
+def load(arguments: argparse.Namespace, **options: Any) -> Engine:
+    """The engine, with a progress bar where somebody watches; ``options`` are of ``Engine.load``."""
+    path = demo_model() if arguments.model is None else Path(arguments.model)
+    with loading() as told:
         return Engine.load(path, device=arguments.device, context=arguments.context, progress=told, **options)
 
 

@@ -5,7 +5,9 @@ Read are ``tokenizer.json``, ``tokenizer_config.json`` and ``chat_template.jinja
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,14 @@ from weft.engine.packages import required
 from weft.engine.template import ChatTemplate
 from weft.engine.tokenizer import Tokenizer, from_json
 from weft.errors import FormatError
-from weft.models.directory import read_json, read_text
+from weft.models.directory import GENERATION, read_json, read_text
 
 TOKENIZER, SETTINGS, TEMPLATE = "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
+CARRIED = (
+    TOKENIZER, SETTINGS, TEMPLATE, GENERATION, "special_tokens_map.json", "added_tokens.json", "tokenizer.model",
+    "vocab.json", "merges.txt",
+)  # fmt: skip
+"""The files of a checkpoint that a quantised one needs too."""
 
 
 def read_tokenizer(folder: Path, eos: Iterable[int] = ()) -> tuple[Tokenizer, ChatTemplate | None]:
@@ -34,6 +41,29 @@ def read_tokenizer(folder: Path, eos: Iterable[int] = ()) -> tuple[Tokenizer, Ch
     source = _template(folder, settings)
     template = None if source is None else ChatTemplate(source, names["bos"], names["eos"])
     return from_json(text, ends, bos), template
+
+
+def copy_tokenizer(source: Path, target: Path) -> None:
+    """Copy what tells tokenizer, template and end tokens from a checkpoint directory to another."""
+    for name in CARRIED:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+
+
+def write_tokenizer(
+    target: Path, tokenizer: Tokenizer, template: str | None, metadata: Mapping[str, Any]
+) -> None:
+    """Write the tokenizer and template of a GGUF file as ``read_tokenizer`` reads them."""
+    names = {
+        f"{kind}_token": tokenizer.text_of(metadata.get(f"tokenizer.ggml.{kind}_token_id", -1))
+        for kind in ("bos", "eos")
+    }
+    settings = {**names, "add_bos_token": tokenizer.bos is not None}
+    (target / TOKENIZER).write_text(tokenizer.to_json(), "utf-8")
+    (target / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
+    (target / GENERATION).write_text(json.dumps({"eos_token_id": sorted(tokenizer.eos)}) + "\n", "utf-8")
+    if template is not None:
+        (target / TEMPLATE).write_text(template, "utf-8")
 
 
 def _text(token: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,13 @@ from weft.metatensor.atomic import replacing
 from weft.metatensor.scalars import TENSORS
 from weft.models.decoder import Decoder
 from weft.models.families import FAMILIES, config_from, config_to, end_tokens
-from weft.models.families.layout import Places, joined
+from weft.models.families.layout import Place, Places, joined
 from weft.models.gguf import GGUFFile, load_gguf
 from weft.models.loading import Ledger, LoadingSource
 from weft.models.quant.format import QuantFormat
 from weft.models.quant.projection import QuantizedMatrix
-from weft.models.quant.tensors import StoredMatrix, TensorFormat
-from weft.models.schemes import Scheme, scheme_of
+from weft.models.quant.tensors import StoredMatrix
+from weft.models.schemes import Scheme, scheme_of, weft_config
 from weft.tensors.creation import zeros
 from weft.tensors.tensor import Tensor
 
@@ -124,42 +124,48 @@ class DirectorySource(LoadingSource):
         place = self.stored.places.of(name)
         return place.rows_of(self.stored.array(place.name), start, stop)
 
-    def has(self, name: str, shape: Sequence[int]) -> bool:
-        """Whether the files have the tensor in this shape, as floating-point numbers; a problem is noted if not."""
-        return self._has(name, shape, FLOATS, "floating-point numbers")
-
     def weight(self, rows: int, columns: int) -> Tensor | QuantizedMatrix:
         """The matrix of this part, with the files' own quants where they have them."""
         scheme, files = self.stored.scheme, self.stored.files
-        place = self.stored.places.of(self.prefix + "weight")
+        name = self.prefix + "weight"
+        place = Place(name) if scheme is not None and scheme.own_names else self.stored.places.of(name)
         prefix = place.name.removesuffix("weight")
-        if scheme is None or place.fused or prefix + "scales" not in files:
+        if scheme is None or prefix + "scales" not in files:
             return super().weight(rows, columns)
-        module = prefix.rstrip(".")
-        form = scheme.of(module)
-        shapes: dict[str, tuple[int, ...]] = {**form.shapes(rows, columns)}
+        if place.groups > 1:
+            self.ledger.note(
+                f"{prefix}scales: quantised weights that are shared out by heads are not covered"
+            )
+            return zeros(0, device=self.device)
+        whole = place.total or rows
+        form = scheme.of(prefix.rstrip("."))
+        shapes: dict[str, tuple[int, ...]] = {**form.shapes(whole, columns)}
         if form.order and prefix + form.order in files:
             shapes[form.order] = (columns,)
-        wrong = [suffix for suffix, shape in shapes.items() if not self._has_part(form, suffix, shape)]
+        wrong = [
+            suffix
+            for suffix, shape in shapes.items()
+            if not self._fits(prefix + suffix, shape, form.dtypes(suffix))
+        ]
         if wrong:
             return zeros(0, device=self.device)
         arrays = {suffix: self.stored.array(prefix + suffix) for suffix in shapes}
-        found = StoredMatrix(form, arrays, rows, columns, module)
+        found = StoredMatrix(form, arrays, rows, columns, prefix.rstrip("."), place.start)
         if found.suits:
             return QuantizedMatrix.stored(found, self.device)
         return self.filled((rows, columns), found.dequantize)
 
-    def _has_part(self, form: TensorFormat, suffix: str, shape: Sequence[int]) -> bool:
-        """Whether the files have a tensor of a quantised matrix; a problem is noted where they have not."""
-        kinds = form.dtypes(suffix)
-        return self._has(suffix, shape, kinds, " or ".join(kinds))
+    def has(self, name: str, shape: Sequence[int]) -> bool:
+        """Whether the files have the tensor in this shape, as floating-point numbers; a problem is noted if not."""
+        full, expected = self.placed(self.prefix + name, tuple(shape))
+        return self._fits(full, expected, FLOATS)
 
-    def _has(self, name: str, shape: Sequence[int], kinds: Collection[str], expected: str) -> bool:
-        if not super().has(name, shape):
+    def _fits(self, full: str, shape: tuple[int, ...], kinds: Sequence[str]) -> bool:
+        """Whether the files have a tensor of this shape and of one of these types; a problem is noted if not."""
+        if not self.present(full, self.stored.shape(full), shape):
             return False
-        full = self.stored.places.of(self.prefix + name).name
         if (kind := self.stored.dtype(full)) not in kinds:
-            self.ledger.note(f"{full} is {kind}, expected {expected}")
+            self.ledger.note(f"{full} is {kind}, expected {' or '.join(kinds)}")
             return False
         return True
 
@@ -249,25 +255,35 @@ def stored_weights(model: Decoder) -> dict[str, Tensor]:
 
 
 def save(model: Decoder, path: str | os.PathLike[str], *, max_shard_size: int | str | None = "5GB") -> None:
-    """Write a model as a directory that ``load`` and transformers' ``from_pretrained`` read.
+    """Write a model as a directory that ``load`` reads, and transformers' ``from_pretrained`` where none is quantised.
 
-    Writes ``config.json`` and ``model.safetensors``, in shards of at most ``max_shard_size`` bytes.
+    Writes ``config.json`` and ``model.safetensors``, in shards of at most ``max_shard_size`` bytes. Quantised matrices
+    keep their quants: of each, ``weight``, ``scales`` and ``minima`` are written, and ``quantization_config`` says how
+    they are read.
 
     Raises:
-        UnsupportedError: for a configuration that its family's ``config.json`` cannot say, or quantised weights.
+        UnsupportedError: for a configuration that its family's ``config.json`` cannot say.
     """
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
         raise ArgumentError(mistake("save", "path", repr(str(path)), "a directory"))
     config = config_to(model.config)
     weights = stored_weights(model)
-    if any(isinstance(part, QuantizedMatrix) for part in model.modules()):
-        raise UnsupportedError("save: the model has quantised weights; load it with quantized=False")
     config["dtype"] = next(iter(weights.values())).dtype.name
-    folder.mkdir(parents=True, exist_ok=True)
+    matrices = {
+        name.removesuffix(".matrix"): part
+        for name, part in model.named_modules()
+        if isinstance(part, QuantizedMatrix)
+    }
+    if matrices:
+        config["quantization_config"] = weft_config({name: part.form for name, part in matrices.items()})
     places = Places(FAMILIES[model.config.family].layout, model.config)
-    tensors = joined(places, weights)
-    parts: dict[tuple[str, ...], Any] = {(name,): tensor.pending() for name, tensor in tensors.items()}
+    parts: dict[tuple[str, ...], Any] = {
+        (name,): tensor.pending() for name, tensor in joined(places, weights).items()
+    }
+    for name, part in matrices.items():  # quantised matrices keep the model's names
+        parts |= {(f"{name}.{suffix}",): tensor for suffix, tensor in part.tensors().items()}
+    folder.mkdir(parents=True, exist_ok=True)
     limit = None if max_shard_size is None else shards.size_of(max_shard_size)
     shards.write(folder / WEIGHTS, parts, {"format": "pt"}, {}, limit)
     with replacing(folder / CONFIG) as file:

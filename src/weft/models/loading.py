@@ -106,7 +106,10 @@ class LoadingSource(Source):
     def has(self, name: str, shape: Sequence[int]) -> bool:
         """Whether the file has the tensor in this shape; a problem is noted where it has not."""
         full, expected = self.placed(self.prefix + name, tuple(shape))
-        found = self.shape_of(self.prefix + name)
+        return self.present(full, self.shape_of(self.prefix + name), expected)
+
+    def present(self, full: str, found: tuple[int, ...] | None, expected: tuple[int, ...]) -> bool:
+        """Whether the file's tensor ``full`` is there as expected; notes its use, and a problem where it is not."""
         first = full not in self.ledger.used
         self.ledger.used.add(full)
         if found == expected:

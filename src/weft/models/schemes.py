@@ -5,6 +5,7 @@ A row of ``SCHEMES`` reads one ``quant_method``. Fields that a row does not read
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,12 +23,14 @@ class Scheme:
     """The format of a checkpoint's quantised matrices; ``modules`` are those that differ, by their names.
 
     A module is quantised where the file has the format's tensors. ``zero_biases`` says that linear layers without a
-    bias may have one of zeros in the file.
+    bias may have one of zeros in the file, ``own_names`` that matrices have the model's names, not those of the family's
+    layout.
     """
 
     form: TensorFormat
     modules: Mapping[str, TensorFormat] = field(default_factory=dict)
     zero_biases: bool = False
+    own_names: bool = False
 
     def of(self, module: str) -> TensorFormat:
         """Return the format of a module."""
@@ -112,6 +115,17 @@ def _awq(fields: Fields) -> Scheme:
     return Scheme(awq(_group(fields)))
 
 
+def weft_config(forms: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return ``quantization_config`` of weft's own files: the commonest form, and the modules of other forms.
+
+    A form has ``bits``, ``group_size``, ``zero`` and ``minima``.
+    """
+    counts = Counter(tuple(form.items()) for form in forms.values())
+    common = dict(counts.most_common(1)[0][0])
+    others = {name: dict(form) for name, form in forms.items() if dict(form) != common}
+    return {"quant_method": "weft", **common, **({"modules": others} if others else {})}
+
+
 def _weft_form(fields: Fields) -> TensorFormat:
     bits, group = _among(fields, "bits", (4, 8), 4), fields("group_size", int)
     zero = fields.given.get("zero")
@@ -129,7 +143,7 @@ def _weft(fields: Fields) -> Scheme:
         own = Fields(given, fields.path, (), f"{fields.prefix}modules.{name}.")
         modules[name] = _weft_form(own)
         own.finish()
-    return Scheme(form, modules)
+    return Scheme(form, modules, own_names=True)
 
 
 SCHEMES: Mapping[str, Callable[[Fields], Scheme]] = {"mlx": _mlx, "gptq": _gptq, "awq": _awq, "weft": _weft}

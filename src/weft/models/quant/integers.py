@@ -15,6 +15,15 @@ SPANS = {4: (1.0, 0.97, 0.94, 0.91, 0.88, 0.84, 0.8), 8: (1.0,)}
 ROWS_AT_A_TIME = 256
 
 
+def name_of(bits: int, group: int, minima: bool) -> str:
+    """Return the name of a format.
+
+    >>> name_of(4, 64, minima=True)
+    'int4-64-minima'
+    """
+    return f"int{bits}-{group}{'-minima' if minima else ''}"
+
+
 def integer_format(bits: int, group: int, minima: bool) -> QuantFormat:
     """Return the format of ``bits`` bits with a float16 scale, and a float16 minimum if wanted, for each group.
 
@@ -28,9 +37,14 @@ def integer_format(bits: int, group: int, minima: bool) -> QuantFormat:
     else:
         fields.append(Field("q", "uint", (Piece(4, halves(start, group)),)))
     zero = 8 if bits == 4 and not minima else 0
-    name = f"int{bits}-{group}{'-minima' if minima else ''}"
     return QuantFormat(
-        name, group, start + group * bits // 8, tuple(fields), "d", zero, "m" if minima else ""
+        name_of(bits, group, minima),
+        group,
+        start + group * bits // 8,
+        tuple(fields),
+        "d",
+        zero,
+        "m" if minima else "",
     )
 
 

@@ -16,14 +16,16 @@ from weft.kernels.library.quantized import (
     group_bytes,
     interleave,
     interleave_scales,
+    separate,
 )
+from weft.metatensor import Pending
 from weft.models.quant.format import Parts, QuantFormat
 from weft.models.quant.integers import rounded
-from weft.models.quant.tensors import StoredMatrix
+from weft.models.quant.tensors import StoredMatrix, words_of
 from weft.models.upload import Upload, runs
 from weft.nn.module import Module
 from weft.ops import bind
-from weft.ops.matmul.quantized import QUANTIZED_EMBEDDING, QUANTIZED_LINEAR
+from weft.ops.matmul.quantized import QUANTIZED_EMBEDDING, QUANTIZED_LINEAR, bits_of
 from weft.tensors.creation import as_tensor
 from weft.tensors.tensor import Tensor
 
@@ -109,6 +111,55 @@ class QuantizedMatrix(Module):
         zero += 128 if signed else 0
         columns_of = None if order is None else as_tensor(order, device=device)
         return cls(packed.tensor, scales, minima[0] if minima else None, rows, zero, name, columns_of)
+
+    @property
+    def form(self) -> dict[str, int | bool]:
+        """What a file says of the matrix: bits, columns that share a scale, zero point, whether it has minima."""
+        return {
+            "bits": bits_of(self.packed),
+            "group_size": self.columns // int(self.scales.shape[1]),
+            "zero": self.zero,
+            "minima": self.minima is not None,
+        }
+
+    def tensors(self) -> dict[str, Pending]:
+        """The matrix as ``weft.models.quant.tensors.weft`` lays it out, by suffix; each is made when it is written."""
+        made = {
+            "weight": Pending("U32", (self.rows, self.columns * bits_of(self.packed) // 32), self._words),
+            "scales": self._pending(self.scales),
+        }
+        if self.minima is not None:
+            made["minima"] = self._pending(self.minima)
+        if self.order is not None:
+            made["g_idx"] = Pending("I32", (self.columns,), self._groups)
+        return made
+
+    def _words(self) -> Any:
+        """Quants in words (rows, words), columns as the activations have them."""
+        blocks, bits = len(self.packed), bits_of(self.packed)
+        words = np.empty((self.rows, self.columns * bits // 32), np.uint32)
+        back = None if self.order is None else np.argsort(self.order.numpy())
+        for start, stop in runs(blocks * ROWS, self.columns, ROWS):
+            quants = separate(self.packed[start // ROWS : stop // ROWS].numpy())[: self.rows - start]
+            ordered = quants if back is None else quants[:, back]
+            words[start:stop] = words_of(ordered, bits)
+        return words
+
+    def _pending(self, numbers: Tensor) -> Pending:
+        """Scales or minima by rows, (rows, groups)."""
+        groups = int(numbers.shape[1])
+        return Pending(
+            {"float16": "F16", "float32": "F32"}[numbers.dtype.name],
+            (self.rows, groups),
+            lambda: np.ascontiguousarray(numbers.numpy().transpose(0, 2, 1).reshape(-1, groups)[: self.rows]),
+        )
+
+    def _groups(self) -> Any:
+        """The group of each column."""
+        assert self.order is not None
+        found = np.empty(self.columns, np.int32)
+        found[self.order.numpy()] = np.arange(self.columns) // self.form["group_size"]
+        return found
 
     @staticmethod
     def suits(form: QuantFormat, columns: int) -> bool:

@@ -119,11 +119,15 @@ class TensorFormat:
 
 
 class StoredMatrix:
-    """A matrix (rows, columns) of a ``TensorFormat``, over the mapped ``tensors`` of a file by suffix."""
+    """A matrix (rows, columns) of a ``TensorFormat``, over the mapped ``tensors`` of a file by suffix.
+
+    The file's matrix may have more rows; these begin at row ``first``.
+    """
 
     def __init__(
-        self, form: TensorFormat, tensors: Mapping[str, Array], rows: int, columns: int, name: str
-    ) -> None:
+        self, form: TensorFormat, tensors: Mapping[str, Array], rows: int, columns: int, name: str, first: int = 0
+    ) -> None:  # fmt: skip
+        self.first = first
         self.form, self.tensors, self.rows, self.columns, self.name = form, tensors, rows, columns, name
         self.group = form.group or columns
 
@@ -163,13 +167,17 @@ class StoredMatrix:
     def _computed(self, start: int, stop: int) -> tuple[Array, Array, Array]:
         """Scales, minima and zero points, float32 (rows, groups), as the file's fields say; absent ones are zeros."""
         fields = {
-            part.field.name: part.read(self.tensors[part.suffix], start, stop).astype(np.float32)
+            part.field.name: part.read(
+                self.tensors[part.suffix], self.first + start, self.first + stop
+            ).astype(np.float32)
             for part in self.form.fields
             if part.field.name != "q"
         }
         types, shape = dict.fromkeys(fields, dtypes.float32), next(iter(fields.values())).shape
         scales, minima, zeros = (
-            np.asarray(evaluate(parse(source, types), fields)) if source else np.zeros(shape, np.float32)
+            np.asarray(evaluate(parse(source, types), fields))
+            if source and not source.isdigit()
+            else np.full(shape, source or 0, np.float32)
             for source in (self.form.scale, self.form.minimum, self.form.zero)
         )
         return scales, minima, zeros
@@ -204,7 +212,7 @@ class StoredMatrix:
     def quants(self, start: int, stop: int) -> Array:
         """Quants (rows, columns), uint8, of rows ``start`` to ``stop``, columns in the order of their groups."""
         (part,) = (part for part in self.form.fields if part.field.name == "q")
-        found = part.read(self.tensors[part.suffix], start, stop)[:, : self.columns]
+        found = part.read(self.tensors[part.suffix], self.first + start, self.first + stop)[:, : self.columns]
         return found if self.order is None else found[:, self.order]
 
     def parts(self, start: int, stop: int) -> Parts:
@@ -257,9 +265,21 @@ def awq(group: int) -> TensorFormat:
 
 
 def weft(bits: int, group: int, zero: int, minima: bool) -> TensorFormat:
-    """weft's own files: as MLX's, with a constant zero point, and minima only where a matrix has them."""
+    """weft's own files: as MLX's, with a zero point that all elements share, and minima where a matrix has them."""
     fields = [TensorField("weight", _packed("q", bits)), TensorField("scales", _numbers("s"))]
     if minima:
         fields.append(TensorField("minima", _numbers("m")))
     name = f"int{bits}-{group}{'-minima' if minima else ''}"
-    return TensorFormat(name, bits, group, tuple(fields), "s", str(zero or ""), "m" if minima else "")
+    return TensorFormat(
+        name, bits, group, tuple(fields), "s", str(zero or ""), "m" if minima else "", order="g_idx"
+    )
+
+
+def words_of(quants: Array, bits: int) -> Array:
+    """Return unsigned entries (rows, columns) packed into words, the first in the lowest bits: uint32 (rows, words).
+
+    >>> [hex(word) for word in words_of(np.arange(8, dtype=np.uint8)[None], 4)[0]]
+    ['0x76543210']
+    """
+    packed = quants if bits == 8 else quants[:, 0::2] | (quants[:, 1::2] << 4)
+    return np.ascontiguousarray(packed).view("<u4")
