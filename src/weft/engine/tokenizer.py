@@ -86,6 +86,10 @@ class Tokenizer:
         found = self._library.id_to_token(token) if 0 <= token < 2**32 else None
         return None if found is None else str(found)
 
+    def to_json(self) -> str:
+        """The vocabulary and its rules as a ``tokenizer.json``."""
+        return str(self._library.to_str())
+
     def stream(self, keep: Collection[str] = ()) -> Callable[[int], str | None]:
         """A function that takes the ids of a text one by one and returns what is complete: never half a character.
 

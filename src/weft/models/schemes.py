@@ -23,8 +23,8 @@ class Scheme:
     """The format of a checkpoint's quantised matrices; ``modules`` are those that differ, by their names.
 
     A module is quantised where the file has the format's tensors. ``zero_biases`` says that linear layers without a
-    bias may have one of zeros in the file, ``own_names`` that matrices have the model's names, not those of the family's
-    layout.
+    bias may have one of zeros in the file, ``own_names`` that matrices have the model's names, not those that the
+    family's layout gives them.
     """
 
     form: TensorFormat

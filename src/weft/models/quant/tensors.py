@@ -164,6 +164,9 @@ class StoredMatrix:
             )
         )
 
+    def _read(self, part: TensorField, start: int, stop: int) -> Array:
+        return part.read(self.tensors[part.suffix], self.first + start, self.first + stop)
+
     def _computed(self, start: int, stop: int) -> tuple[Array, Array, Array]:
         """Scales, minima and zero points, float32 (rows, groups), as the file's fields say; absent ones are zeros."""
         fields = {
@@ -212,7 +215,7 @@ class StoredMatrix:
     def quants(self, start: int, stop: int) -> Array:
         """Quants (rows, columns), uint8, of rows ``start`` to ``stop``, columns in the order of their groups."""
         (part,) = (part for part in self.form.fields if part.field.name == "q")
-        found = part.read(self.tensors[part.suffix], self.first + start, self.first + stop)[:, : self.columns]
+        found = self._read(part, start, stop)[:, : self.columns]
         return found if self.order is None else found[:, self.order]
 
     def parts(self, start: int, stop: int) -> Parts:
