@@ -82,7 +82,7 @@ def test_products_are_those_of_the_definition(
     monkeypatch.setattr(runs_of, "RUN", 16 * COLUMNS)  # several runs of rows
     found, meant = stored(way)
     assert found.suits
-    matrix = QuantizedMatrix.stored(found, device.name)
+    matrix = QuantizedMatrix.of_stored(found, device.name)
     assert (matrix.rows, matrix.columns) == (ROWS, COLUMNS)
     # whole numbers with 127 in every 16 columns are unchanged by rounding to 8 bits, in any order of the groups
     x = (
@@ -99,12 +99,12 @@ def test_products_are_those_of_the_definition(
 
 
 def test_zero_points_that_are_equal_take_no_minima_and_float16_scales_stay() -> None:
-    symmetric = QuantizedMatrix.stored(stored(WAYS["gptq-4-32-symmetric"])[0], "cpu")
+    symmetric = QuantizedMatrix.of_stored(stored(WAYS["gptq-4-32-symmetric"])[0], "cpu")
     assert (symmetric.zero, symmetric.minima, symmetric.scales.dtype) == (8, None, wf.float16)
-    differing = QuantizedMatrix.stored(stored(WAYS["gptq-4-64"])[0], "cpu")
+    differing = QuantizedMatrix.of_stored(stored(WAYS["gptq-4-64"])[0], "cpu")
     assert differing.minima is not None
     assert differing.scales.dtype is wf.float32  # a product of scale and zero point needs more than 11 bits
-    plain = QuantizedMatrix.stored(stored(WAYS["mlx-4-64"])[0], "cpu")
+    plain = QuantizedMatrix.of_stored(stored(WAYS["mlx-4-64"])[0], "cpu")
     assert plain.nbytes == 48 * COLUMNS // 2 + 2 * 2 * 48 * COLUMNS // 64
 
 

@@ -152,7 +152,7 @@ class DirectorySource(LoadingSource):
         arrays = {suffix: self.stored.array(prefix + suffix) for suffix in shapes}
         found = StoredMatrix(form, arrays, rows, columns, prefix.rstrip("."), place.start)
         if found.suits:
-            return QuantizedMatrix.stored(found, self.device)
+            return QuantizedMatrix.of_stored(found, self.device)
         return self.filled((rows, columns), found.dequantize)
 
     def has(self, name: str, shape: Sequence[int]) -> bool:

@@ -78,7 +78,7 @@ class QuantizedMatrix(Module):
         )  # fmt: skip
 
     @classmethod
-    def stored(cls, matrix: StoredMatrix, device: str) -> QuantizedMatrix:
+    def of_stored(cls, matrix: StoredMatrix, device: str) -> QuantizedMatrix:
         """Repack a matrix of a checkpoint."""
         form, shape = matrix.form, (matrix.rows, matrix.columns)
         return cls.built(form.name, form.bits, matrix.zero or 0, shape, matrix.parts, device, matrix.order)
