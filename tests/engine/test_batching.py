@@ -12,12 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+import weft as wf
+from tests.engine import byte_vocabulary
 from tests.engine.demo import demo, needs_demo_model
 from tests.engine.test_engine import CONTEXT, VOCABULARY, path
 from weft.devices.base import Device
 from weft.engine import Completion, Engine
 from weft.errors import ArgumentError, DeviceError
+from weft.models import Decoder, DecoderConfig, LayerConfig, RopeConfig
 from weft.models.cache import PAGE
+from weft.models.source import RandomSource
 
 __all__ = ["path"]
 OPTIONS: dict[str, Any] = {"max_tokens": 12, "ignore_eos": True}
@@ -60,6 +64,34 @@ def test_a_request_that_joins_late_gives_the_same_tokens(path: Path) -> None:
     list(pieces)
     assert leading.completion.tokens == expected[0]
     assert engine.stats().running == 0
+
+
+def test_layers_with_windows_give_back_the_pages_that_they_do_not_see() -> None:
+    wf.manual_seed(4)
+    layers = (LayerConfig(33), LayerConfig(), LayerConfig(33))
+    config = DecoderConfig(
+        "llama", VOCABULARY, 16, 24, 2, 1, 8, layers, RopeConfig(10000.0, 8), 1e-5, 1024, tied=True
+    )
+    model = Decoder(config, RandomSource(0.5))
+    engine = Engine(model, byte_vocabulary.byte_tokenizer(), slots=2, context=700, cache_tokens=1400)
+    paging = engine.driver.scheduler.paging
+    assert paging.pools[33].pages < paging.pools[None].pages
+    random = np.random.default_rng(1)
+    given = [random.integers(0, VOCABULARY, count).tolist() for count in (290, 3)]
+    requests = [engine.submit(ids, max_tokens=350, ignore_eos=True) for ids in given]
+    for ids, request in zip(given, requests, strict=True):
+        tokens = request.result().tokens
+        with wf.no_grad():
+            logits = model(wf.tensor([[*ids, *tokens]])).numpy()[0, len(ids) - 1 : -1]
+        best = np.sort(logits, -1)[:, -2:]
+        same = logits.argmax(-1) == np.array(tokens)
+        assert same[best[:, 1] - best[:, 0] > 1e-4].all()
+    longer = [*given[0], *requests[0].completion.tokens]
+    again = engine.generate(longer, max_tokens=5, ignore_eos=True)
+    assert again.cached_tokens == (len(longer) - 1) // PAGE * PAGE
+    fresh = Engine(model, engine.tokenizer, context=700)
+    assert again.tokens == fresh.generate(longer, max_tokens=5, ignore_eos=True).tokens
+    assert paging.free == paging.total
 
 
 @needs_demo_model

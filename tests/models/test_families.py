@@ -253,8 +253,9 @@ def greedy(name: str) -> list[int]:
 @pytest.mark.parametrize("name", CASES)
 def test_greedy_tokens_equal_those_of_transformers(device: Device, folder: Path, name: str) -> None:
     _, ids, _ = reference(name)
-    runner = Runner(load(checkpoint(folder, name), device=device.name), 1, LENGTH, pages_for(LENGTH))
-    runner.set_pages(1, range(1, 1 + pages_for(LENGTH)))
+    runner = Runner(load(checkpoint(folder, name), device=device.name), 1, LENGTH)
+    for window in runner.cache.pages:
+        runner.set_pages(window, 1, 0, range(1, 1 + pages_for(LENGTH)))
     prompt = ids[0].tolist()
     runner.prefill(1, prompt[:-1], 0, len(prompt))
     runner.start(1, prompt[-1], len(prompt) - 1)

@@ -22,7 +22,6 @@ from weft.engine.tokenizer import Tokenizer, from_gguf
 from weft.errors import ArgumentError, UnsupportedError, mistake
 from weft.models import Decoder
 from weft.models import load as load_model
-from weft.models.cache import pages_for
 from weft.models.directory import counting
 from weft.models.gguf import GGUFFile, load_gguf
 from weft.models.quant.integers import QUANTIZE
@@ -65,9 +64,7 @@ class Engine:
         if cache_tokens is not None and cache_tokens < self.context:
             expected = f"at least the context, {self.context}"
             raise ArgumentError(mistake("Engine", "cache_tokens", cache_tokens, expected))
-        runner = Runner(model, slots, self.context, pages_for(cache_tokens or self.context))
-        reuse = not any(part.of_sequence for layer in model.stores() for part in layer.values())
-        self.driver = Driver(Scheduler(runner, reuse))
+        self.driver = Driver(Scheduler(Runner(model, slots, self.context, cache_tokens)))
 
     @classmethod
     def load(

@@ -77,6 +77,10 @@ class PagePool:
             pages.append(page)
         return pages
 
+    def knows(self, keys: Sequence[Key]) -> bool:
+        """Whether the pages of all keys are known."""
+        return all(key in self._known for key in keys)
+
     def publish(self, page: int, key: Key) -> None:
         """Make a full page known; where another holds the same content, that one stays known."""
         if key not in self._known and page not in self._keys:

@@ -18,7 +18,7 @@ from weft.compiler.jit import jit
 from weft.engine.choosing import Chooser, Chosen, Needs
 from weft.models import CacheView, Decoder
 from weft.models.cache import PAGE, pages_for
-from weft.tensors.creation import as_tensor, ones, zeros
+from weft.tensors.creation import arange, as_tensor, ones, zeros
 from weft.tensors.tensor import Tensor
 
 CHUNKS = (16, 64, 256)
@@ -28,30 +28,50 @@ ROWS = (1, 4, 16, 64, 256)
 
 
 class Runner:
-    """Runs up to ``slots`` sequences of at most ``context`` tokens, with ``pages`` pages for all of them."""
+    """Runs up to ``slots`` sequences of at most ``context`` tokens, with room for ``tokens`` of all together."""
 
-    def __init__(self, model: Decoder, slots: int, context: int, pages: int) -> None:
+    def __init__(self, model: Decoder, slots: int, context: int, tokens: int | None = None) -> None:
         self.model, self.slots, self.context = model, slots, context
-        self.cache = model.cache(1 + pages, slots + 1)
+        self.recurrent = any(part.of_sequence for layer in model.stores() for part in layer.values())
+        """Whether layers keep a state of the sequence; rows after the slots are then for copies of states."""
+        rows = 1 + slots
+        self.snapshots = range(rows, rows + 2 * slots if self.recurrent else rows)
+        self.cache = model.cache(self._sizes(tokens or context), rows + len(self.snapshots))
         self.device = str(self.cache.device)
         self.chooser = Chooser(slots + 1, model.config.vocab_size, self.device)
         self._tokens = zeros(slots + 1, dtype=dtypes.int64, device=self.device)
         self._positions = zeros(slots + 1, dtype=dtypes.int64, device=self.device)
-        self._table = np.zeros((slots + 1, pages_for(context)), np.int32)
-        self._pages = self._put(self._table)
-        self._changed = False
+        shape = (slots + 1, pages_for(context))
+        self._tables = {window: np.zeros(shape, np.int32) for window in self.cache.pages}
+        self._pages = {window: self._put(table) for window, table in self._tables.items()}
+        self._changed: set[int | None] = set()
         self._rows: dict[tuple[int, ...], Tensor] = {}
         self._programs: dict[Any, Callable[..., Any]] = {}
 
-    def set_pages(self, slot: int, pages: Sequence[int], first: int = 0) -> None:
-        """Say which pages hold the sequence of a slot, from its page ``first`` on."""
-        self._table[slot, first : first + len(pages)] = pages
-        self._changed = True
+    def _sizes(self, tokens: int) -> dict[int | None, int]:
+        """Return the pages for layers of each window: for all tokens, or for what every slot sees of its own."""
+        windows = {
+            part.window for layer in self.model.stores() for part in layer.values() if not part.of_sequence
+        }
+        sizes = dict.fromkeys(windows, 1 + pages_for(tokens))
+        for window in windows:
+            if window is not None:
+                sizes[window] = min(sizes[window], 1 + self.slots * (pages_for(window + CHUNKS[-1]) + 1))
+        return sizes
+
+    def set_pages(self, window: int | None, slot: int, first: int, pages: Sequence[int]) -> None:
+        """Say which pages of layers with a window hold the sequence of a slot, from its page ``first`` on."""
+        self._tables[window][slot, first : first + len(pages)] = pages
+        self._changed.add(window)
 
     def start(self, slot: int, token: int, position: int) -> None:
         """Set the token that the slot's next step reads, and its position."""
         self._tokens[slot] = token
         self._positions[slot] = position
+
+    def copy_state(self, source: int, target: int) -> None:
+        """Copy the state of recurrent layers from one row to another."""
+        self._program("copy", self._copy)(*(self._put(np.array([row])) for row in (source, target)))
 
     def prefill(self, slot: int, ids: Sequence[int], position: int, reach: int) -> None:
         """Read up to ``CHUNKS[-1]`` tokens at ``position`` and after, of a sequence of ``reach`` tokens."""
@@ -90,9 +110,9 @@ class Runner:
         return as_tensor(array, device=self.device)
 
     def _upload(self) -> None:
-        if self._changed:
-            self._pages.copy_(self._put(self._table))
-            self._changed = False
+        for window in self._changed:
+            self._pages[window].copy_(self._put(self._tables[window]))
+        self._changed.clear()
 
     def _program(self, key: Any, function: Callable[..., Any]) -> Callable[..., Any]:
         if key not in self._programs:
@@ -109,17 +129,25 @@ class Runner:
         view = replace(self._view(positions, row, length), reach=reach)
         self.model.model(tokens, positions, view)
 
+    def _copy(self, source: Tensor, target: Tensor) -> None:
+        for layer, stores in zip(self.cache.stored, self.model.stores(), strict=True):
+            for name, part in stores.items():
+                if part.of_sequence:
+                    layer[name].index_copy_(0, target, layer[name].index_select(0, source))
+
     def _view(self, positions: Tensor, rows: Tensor, lengths: Tensor) -> CacheView:
         """The view of sequences (B) whose tokens (B, T) are at ``positions``; padding goes to page 0."""
-        pages = self._pages.index_select(0, rows)
         inside = positions.remainder(PAGE)
-        slots = pages.gather(1, positions.div(PAGE, rounding_mode="floor")).to(dtypes.int64) * PAGE + inside
-        view = CacheView(self.cache, pages, slots.reshape(-1), rows, positions, lengths)
+        place = positions.div(PAGE, rounding_mode="floor")
+        pages = {window: table.index_select(0, rows) for window, table in self._pages.items()}
+        slots = {
+            window: own.gather(1, place).to(dtypes.int64) * PAGE + inside for window, own in pages.items()
+        }
         if positions.shape[1] > 1:
-            view = CacheView(
-                self.cache, pages, slots.where(view.real, inside).reshape(-1), rows, positions, lengths
-            )
-        return view
+            real = arange(positions.shape[1], device=self.device).unsqueeze(0) < lengths.unsqueeze(1)
+            slots = {window: own.where(real, inside) for window, own in slots.items()}
+        flat = {window: own.reshape(-1) for window, own in slots.items()}
+        return CacheView(self.cache, pages, flat, rows, positions, lengths)
 
     def _logits(self, rows: Tensor) -> Tensor:
         tokens = self._tokens.index_select(0, rows).unsqueeze(1)

@@ -16,10 +16,12 @@ import numpy as np
 
 from weft.engine.choosing import Chosen
 from weft.engine.pages import Key, PagePool, chain
+from weft.engine.paging import Pages, Paging
 from weft.engine.request import Request
 from weft.engine.runner import CHUNKS, Runner, rows_for
+from weft.engine.snapshots import Snapshots
 from weft.errors import ArgumentError
-from weft.models.cache import PAGE, pages_for
+from weft.models.cache import PAGE
 
 
 @dataclass
@@ -29,7 +31,7 @@ class Sequence:
     request: Request
     slot: int
     ids: list[int]
-    pages: list[int] = field(default_factory=list)
+    pages: Pages = field(default_factory=Pages)
     keys: list[Key] = field(default_factory=list)
     computed: int = 0
     launched: int = 0
@@ -67,9 +69,11 @@ class Stats:
 class Scheduler:
     """Runs requests on a ``Runner``; one thread at a time calls ``step``, any thread ``add``."""
 
-    def __init__(self, runner: Runner, reuse: bool) -> None:
-        self.runner, self.reuse = runner, reuse
-        self.pool = PagePool(runner.cache.pages)
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        pools = {window: PagePool(pages) for window, pages in runner.cache.pages.items()}
+        self.paging = Paging(pools, CHUNKS[-1], runner.set_pages)
+        self.snapshots = Snapshots(runner.snapshots)
         self.arriving: deque[Request] = deque()
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
@@ -97,7 +101,7 @@ class Scheduler:
         """The present figures."""
         return Stats(
             slots=self.runner.slots, running=len(self.running), waiting=len(self.waiting) + len(self.arriving),
-            pages=self.pool.pages - 1, pages_free=self.pool.free, **self._totals,
+            pages=self.paging.total, pages_free=self.paging.free, **self._totals,
         )  # fmt: skip
 
     def step(self) -> None:
@@ -151,21 +155,24 @@ class Scheduler:
             self.runner.chooser.assign(
                 sequence.slot, request.sampling, request.prompt, request.completion.tokens
             )
-            self.runner.set_pages(sequence.slot, sequence.pages)
+            self.paging.show(sequence.pages, sequence.slot)
+            if self.runner.recurrent and sequence.computed:
+                key = sequence.keys[sequence.computed // PAGE - 1]
+                self.runner.copy_state(self.snapshots.row(key), sequence.slot)
 
     def _place(self, sequence: Sequence) -> bool:
         """Take the known pages of a sequence, if there is room for the rest of its tokens."""
-        full = (len(sequence.ids) - 1) // PAGE if self.reuse else 0
         period = self.runner.model.config.rope_period(len(sequence.ids))
         if period != sequence.period:
             sequence.keys, sequence.period = [], period
-        sequence.keys = chain(sequence.ids, full, sequence.keys, period)
-        sequence.pages = self.pool.match(sequence.keys)
-        if pages_for(len(sequence.ids)) - len(sequence.pages) > self.pool.free:
-            self.pool.give(sequence.pages)
-            sequence.pages = []
+        sequence.keys = chain(sequence.ids, (len(sequence.ids) - 1) // PAGE, sequence.keys, period)
+        known = self.paging.match(sequence.keys)
+        if self.runner.recurrent:
+            known = self.snapshots.longest(sequence.keys[:known])
+        pages = self.paging.begin(sequence.keys, known, len(sequence.ids))
+        if pages is None:
             return False
-        sequence.computed = len(sequence.pages) * PAGE
+        sequence.pages, sequence.computed = pages, known * PAGE
         if not sequence.request.completion.tokens:
             sequence.request.completion.cached_tokens = sequence.computed
             self._totals["cached_tokens"] += sequence.computed
@@ -177,26 +184,16 @@ class Scheduler:
         if sequence.slot:
             self.runner.chooser.release(sequence.slot)
             self._free.append(sequence.slot)
-        self.pool.give(sequence.pages)
-        sequence.slot, sequence.pages, sequence.ready, sequence.computed = 0, [], False, 0
+        self.paging.give(sequence.pages)
+        sequence.slot, sequence.ready, sequence.computed = 0, False, 0
 
     def _remove(self, sequence: Sequence) -> None:
         (self.running if sequence in self.running else self.waiting).remove(sequence)
         self._leave(sequence)
 
-    def _grow(self, sequence: Sequence, tokens: int) -> bool:
-        """Give a sequence pages for its first ``tokens`` positions; False where the pool is empty."""
-        while len(sequence.pages) < pages_for(tokens):
-            page = self.pool.take()
-            if page is None:
-                return False
-            self.runner.set_pages(sequence.slot, [page], len(sequence.pages))
-            sequence.pages.append(page)
-        return True
-
     def _make_room(self, sequence: Sequence, tokens: int) -> bool:
         """Grow a sequence at the cost of younger ones; False where it had to give way itself."""
-        while not self._grow(sequence, tokens):
+        while not self.paging.grow(sequence.pages, sequence.slot, tokens):
             self._read(0)
             if sequence not in self.running:
                 return False
@@ -225,14 +222,15 @@ class Scheduler:
                     self._read_again(sequence)
 
     def _publish(self, sequence: Sequence) -> None:
-        """Make the pages known whose positions are all computed."""
-        if not self.reuse:
-            return
-        full = sequence.computed // PAGE
-        known = len(sequence.keys)
-        sequence.keys = chain(sequence.ids, max(full, known), sequence.keys, sequence.period)
-        for page in range(full):
-            self.pool.publish(sequence.pages[page], sequence.keys[page])
+        """Make the pages known whose positions are all computed, and the state after them if that is now."""
+        full, rest = divmod(sequence.computed, PAGE)
+        sequence.keys = chain(sequence.ids, max(full, len(sequence.keys)), sequence.keys, sequence.period)
+        self.paging.publish(sequence.pages, sequence.keys[:full])
+        self.paging.drop(sequence.pages, sequence.computed)
+        if self.runner.recurrent and full and not rest:
+            row = self.snapshots.put(sequence.keys[full - 1])
+            if row is not None:
+                self.runner.copy_state(sequence.slot, row)
 
     # Work
 
@@ -241,6 +239,8 @@ class Scheduler:
         if sequence is None:
             return
         count = min(sequence.unread, CHUNKS[-1])
+        if self.runner.recurrent and count > PAGE:  # ends with a page, so that the state there can be kept
+            count -= (sequence.computed + count) % PAGE
         if count and self._make_room(sequence, sequence.computed + count):
             at = sequence.computed
             self.runner.prefill(sequence.slot, sequence.ids[at : at + count], at, len(sequence.ids))
@@ -279,6 +279,9 @@ class Scheduler:
         self._pending.append((rows, chosen))
         self._totals["steps"] += 1
         self._read(self._ahead)
+        for sequence in rows:
+            if sequence.slot and sequence.computed % PAGE == 0:
+                self._publish(sequence)
 
     def _masks(self, rows: list[Sequence]) -> Any:
         """Return the tokens that each row's grammar allows next, as bits; all ones without a grammar."""
@@ -301,8 +304,6 @@ class Scheduler:
                 sequence.ids.append(token)
                 ended = sequence.request.take(token, logprob)
                 self._totals["completion_tokens"] += 1
-                if sequence.computed % PAGE == 0:
-                    self._publish(sequence)
                 if ended:
                     self._totals["finished"] += 1
                     self._remove(sequence)

@@ -75,4 +75,4 @@ class Attention(Module):
     def stores(self) -> dict[str, Stored]:
         """What the layer keeps of each token."""
         shape = (self.kv_heads, self.head_dim)
-        return {"keys": Stored(shape), "values": Stored(shape)}
+        return {name: Stored(shape, self.layer.window) for name in ("keys", "values")}

@@ -15,7 +15,9 @@ import numpy as np
 
 from weft import dtypes
 from weft.dtypes import DType
-from weft.models.attending import AttentionForm, masked_attention, visible
+from weft.models.attending import AttentionForm
+from weft.ops import bind
+from weft.ops.attention.cached import CACHED_ATTENTION
 from weft.tensors.creation import arange, as_tensor, zeros
 from weft.tensors.tensor import Tensor
 
@@ -25,29 +27,36 @@ PAGE = 32
 
 @dataclass(frozen=True)
 class Stored:
-    """A tensor that a layer keeps: ``shape`` for each token, or with ``of_sequence`` for each sequence."""
+    """A tensor that a layer keeps: ``shape`` for each token, or with ``of_sequence`` for each sequence.
+
+    Of tokens before the ``window``, nothing is read any more.
+    """
 
     shape: tuple[int, ...]
+    window: int | None = None
     of_sequence: bool = False
     dtype: DType | None = None
 
 
 class KVCache:
-    """Room for tokens in ``pages`` pages and for ``rows`` sequences; ``layers`` say what each layer keeps.
+    """Room for tokens in pages and for ``rows`` sequences; ``layers`` say what each layer keeps.
 
-    ``stored[layer][name]`` is (pages, PAGE, *shape), or (rows, *shape) of a sequence's state. Page 0 and row 0 are
+    Layers of the same window share the numbers of their pages: ``pages`` by window, or one count for all.
+    ``stored[layer][name]`` is (pages * PAGE, *shape), or (rows, *shape) of a sequence's state. Page 0 and row 0 are
     among them.
     """
 
     def __init__(
-        self, layers: Sequence[Mapping[str, Stored]], pages: int, rows: int,
+        self, layers: Sequence[Mapping[str, Stored]], pages: int | Mapping[int | None, int], rows: int,
         dtype: DType | None = None, device: str | None = None,
     ) -> None:  # fmt: skip
-        self.pages, self.rows, self.device = pages, rows, device
+        windows = {part.window for layer in layers for part in layer.values() if not part.of_sequence}
+        self.pages = dict.fromkeys(windows, pages) if isinstance(pages, int) else dict(pages)
+        self.rows, self.device = rows, device
         self.stored = [
             {
                 name: zeros(
-                    *((rows,) if part.of_sequence else (pages, PAGE)),
+                    rows if part.of_sequence else self.pages[part.window] * PAGE,
                     *part.shape,
                     dtype=part.dtype or dtype,
                     device=device,
@@ -72,17 +81,17 @@ class KVCache:
         ``lengths`` are the tokens of each sequence that are no padding; None for all. ``reach``: see ``CacheView``.
         """
         batch, tokens = positions.shape
-        share = (self.pages - 1) // batch
-        pages = 1 + np.arange(batch * share, dtype=np.int32).reshape(batch, share)
         real = np.full(batch, tokens) if lengths is None else np.asarray(lengths)
-        slots = slots_of(pages, positions, real)
-        put = {
-            "pages": pages, "slots": slots.reshape(-1), "rows": 1 + np.arange(batch),
-            "positions": positions.astype(np.int64), "lengths": real.astype(np.int64),
-        }  # fmt: skip
+        pages, slots = {}, {}
+        for window, count in self.pages.items():
+            share = (count - 1) // batch
+            own = 1 + np.arange(batch * share, dtype=np.int32).reshape(batch, share)
+            pages[window] = as_tensor(own, device=self.device)
+            slots[window] = as_tensor(slots_of(own, positions, real).reshape(-1), device=self.device)
+        rest = [1 + np.arange(batch), positions.astype(np.int64), real.astype(np.int64)]
         if reach is not None:
-            put["reach"] = np.asarray(reach, np.int64)
-        return CacheView(self, **{name: as_tensor(part, device=self.device) for name, part in put.items()})
+            rest.append(np.asarray(reach, np.int64))
+        return CacheView(self, pages, slots, *(as_tensor(part, device=self.device) for part in rest))
 
 
 def pages_for(tokens: int) -> int:
@@ -108,8 +117,8 @@ class CacheView:
 
     Args:
         cache: the cache.
-        pages: int32 (B, M): the pages of each sequence in order of their positions.
-        slots: int64 (B * T): where keys and values go, as page * PAGE + place in the page.
+        pages: by window, int32 (B, M): the pages of each sequence in order of their positions.
+        slots: by window, int64 (B * T): where keys and values go, as page * PAGE + place in the page.
         rows: int64 (B): the row of each sequence's state.
         positions: int64 (B, T): of the tokens in their sequence.
         lengths: int64 (B): tokens that are no padding; padding comes last.
@@ -118,8 +127,8 @@ class CacheView:
     """
 
     cache: KVCache
-    pages: Tensor
-    slots: Tensor
+    pages: Mapping[int | None, Tensor]
+    slots: Mapping[int | None, Tensor]
     rows: Tensor
     positions: Tensor
     lengths: Tensor
@@ -130,17 +139,26 @@ class CacheView:
         sinks: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """Write keys and values (B, T, KV, D); attend from queries (B, T, H, D) to all of the sequence so far."""
-        stored = self.cache.stored[layer]
-        batch, length = self.pages.shape[0], self.pages.shape[1] * PAGE
-        both = []
+        stored, pages = self.cache.stored[layer], self.pages[form.window]
+        paged = []
         for name, new in (("keys", keys), ("values", values)):
-            flat = stored[name].view(-1, *stored[name].shape[2:])
-            flat.index_copy_(0, self.slots, new.reshape(-1, *new.shape[2:]).to(flat.dtype))
-            own = stored[name].index_select(0, self.pages.reshape(-1))
-            both.append(own.reshape(batch, length, *own.shape[2:]).to(new.dtype))
-        theirs = arange(length, device=str(self.pages.device)).unsqueeze(0)
-        seen = visible(self.positions, theirs, form.window)
-        return masked_attention(queries, both[0], both[1], seen, form, sinks)
+            all_of = stored[name]
+            all_of.index_copy_(0, self.slots[form.window], new.reshape(-1, *new.shape[2:]).to(all_of.dtype))
+            paged.append(all_of.reshape(-1, PAGE, *all_of.shape[1:]))
+        batch, tokens, heads, _ = queries.shape
+        attended: Tensor = bind(
+            CACHED_ATTENTION, queries.reshape(batch * tokens, heads, -1), *paged, pages,
+            self.table_rows, self.positions.reshape(-1), *(() if sinks is None else (sinks,)),
+            scale=form.scale, window=form.window, softcap=form.softcap,
+        )  # fmt: skip
+        return attended.reshape(batch, tokens, heads, -1)
+
+    @cached_property
+    def table_rows(self) -> Tensor:
+        """The row of ``pages`` of each token, int64 (B * T)."""
+        batch, tokens = self.positions.shape
+        rows = arange(batch, device=str(self.positions.device)).unsqueeze(1)
+        return rows.expand(batch, tokens).reshape(-1)
 
     @cached_property
     def begins(self) -> Tensor:

@@ -211,7 +211,9 @@ class Decoder(Module):
         """Return what each layer keeps of the tokens so far."""
         return [layer.stores() for layer in self.model.layers]
 
-    def cache(self, pages: int, rows: int = 2, dtype: DType | None = None) -> KVCache:
+    def cache(
+        self, pages: int | Mapping[int | None, int], rows: int = 2, dtype: DType | None = None
+    ) -> KVCache:
         """Return an empty cache of ``pages`` pages for ``rows`` sequences, on the model's device.
 
         Page 0 and row 0 are for padding. ``dtype`` is of keys and values; None takes the model's.
