@@ -184,7 +184,7 @@ def test_a_server_that_stops_lets_answers_end(engine: Engine) -> None:
 
 
 def test_answers_end_with_an_error_after_the_drain(engine: Engine) -> None:
-    with serving(engine, drain=0.1) as served:
+    with serving(engine, drain=0.0) as served:
         stream = iter(served.openai().chat.completions.create(**LONG_OPENAI, stream=True))
         whole: list[httpx.Response] = []
         thread = threading.Thread(target=lambda: whole.append(served.post(CHAT, LONG)))
