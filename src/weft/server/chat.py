@@ -13,11 +13,12 @@ from starlette.responses import JSONResponse, Response
 
 from weft.engine import Engine
 from weft.engine.parsing import Content, Event, Reasoning, ToolArguments, ToolStart
-from weft.server.chat_body import AssistantMessage, ChatBody, Message, Text, ToolMessage
-from weft.server.core import Answer, Finish, Piece, Run, ServerRequest
+from weft.server.chat_body import ChatBody, Message
+from weft.server.core import Answer, Core, Finish, Piece, Run, ServerRequest
 from weft.server.errors import openai_error
 from weft.server.fields import JSONObject, Reply, Usage, check_model, refused, sampling, usage
-from weft.server.prompts import chat_prompt, parsed_arguments
+from weft.server.logprobs import ChatLogprobs, chat_logprobs
+from weft.server.prompts import chat_prompt, checked_variables
 from weft.server.serving import EventStream, Exchange, event
 
 
@@ -52,7 +53,7 @@ class ChatChoice(Reply):
     index: int
     message: MessageReply
     finish_reason: Finish
-    logprobs: JSONObject | None
+    logprobs: ChatLogprobs | None
 
 
 class ChatReply(Reply):
@@ -73,80 +74,81 @@ async def chat(exchange: Exchange) -> Response:
     run = exchange.call.start(await asyncio.to_thread(request, engine, body))
     head: JSONObject = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": engine.name}
     if body.stream:
-        return EventStream(exchange.call, _events(run, body, head), lambda error: event(openai_error(error)))
-    answers = await run.answers()
-    choices = [_choice(index, answer) for index, answer in enumerate(answers)]
+        events = _events(exchange.core, run, body, head)
+        return EventStream(exchange.call, events, lambda error: event(openai_error(error)))
+    choices = [
+        _choice(exchange.core, index, answer, body.logprobs)
+        for index, answer in enumerate(await run.answers())
+    ]
     return JSONResponse(ChatReply(**head, choices=choices, usage=usage(run)).model_dump())
 
 
 def request(engine: Engine, body: ChatBody) -> ServerRequest:
     """Return what the body asks of the engine."""
     options = body.options()
-    for name in ("tools", "tool_choice", "response_format", "logprobs", "top_logprobs"):
-        if getattr(body, name):
-            raise refused(name, "not supported yet")
-    messages = [_message(message, f"messages.{at}") for at, message in enumerate(body.messages)]
-    variables = dict(body.chat_template_kwargs or {})
-    prompt = chat_prompt(engine, messages, variables)
+    if body.top_logprobs is not None and not body.logprobs:
+        raise refused("top_logprobs", "given without logprobs: true")
+    if body.logprobs:
+        options["logprobs"] = body.top_logprobs or 0
     most = body.max_completion_tokens or body.max_tokens
-    return ServerRequest([prompt], sampling(engine, most, options), body.n or 1)
+    chosen = sampling(engine, most, options)
+    messages = [_message(message) for message in body.messages]
+    variables = checked_variables(body.chat_template_kwargs, "chat_template_kwargs")
+    if body.reasoning_effort is not None:
+        variables["reasoning_effort"] = body.reasoning_effort
+    prompt = chat_prompt(engine, messages, _tools(body), variables)
+    single = body.parallel_tool_calls is False
+    return ServerRequest([prompt.ids], chosen, parser=prompt.parser, single_call=single)
 
 
-def _text(content: Text) -> str:
-    """Return the text of a content; its parts are lines."""
-    return content if isinstance(content, str) else "\n".join(part.text for part in content)
+def _tools(body: ChatBody) -> list[JSONObject] | None:
+    """Return the tools that the model may call."""
+    if body.tool_choice == "none" or not body.tools:
+        if body.tool_choice not in (None, "none", "auto"):
+            raise refused("tool_choice", "given without tools")
+        return None
+    if body.tool_choice not in (None, "auto"):
+        raise refused(
+            "tool_choice", "'required' and named tools are not supported, expected 'none' or 'auto'"
+        )
+    return [tool.model_dump(exclude_none=True) for tool in body.tools]
 
 
-def _message(message: Message, field: str) -> JSONObject:
-    """Return a message as templates take it."""
+def _message(message: Message) -> JSONObject:
+    """Return a message as the engine's templates take it."""
     role = "system" if message.role == "developer" else message.role
-    result: JSONObject = {"role": role, "content": _text(message.content or "")}
-    if isinstance(message, AssistantMessage):
-        if message.reasoning_content:
-            result["reasoning_content"] = message.reasoning_content
-        if message.tool_calls:
-            result["tool_calls"] = [
-                {
-                    "id": call.id,
-                    "type": "function",
-                    "function": {
-                        "name": call.function.name,
-                        "arguments": parsed_arguments(
-                            call.function.arguments, f"{field}.tool_calls.{at}.function.arguments"
-                        ),
-                    },
-                }
-                for at, call in enumerate(message.tool_calls)
-            ]
-    if isinstance(message, ToolMessage):
-        result["tool_call_id"] = message.tool_call_id
-    if message.name:
-        result["name"] = message.name
-    return result
+    return {**message.model_dump(exclude_none=True), "role": role}
 
 
-def _choice(index: int, answer: Answer) -> ChatChoice:
+def _choice(core: Core, index: int, answer: Answer, logprobs: bool | None) -> ChatChoice:
     """Return a whole answer."""
+    found = answer.message
     calls = [
         ToolCallReply(id=call.id, function=FunctionReply(name=call.name, arguments=call.arguments))
-        for call in answer.calls
+        for call in found.tool_calls
     ]
     message = MessageReply(
-        content=None if calls and not answer.text else answer.text,
-        reasoning_content=answer.reasoning or None,
+        content=None if calls and not found.content else found.content,
+        reasoning_content=found.reasoning or None,
         tool_calls=calls or None,
     )
-    return ChatChoice(index=index, message=message, finish_reason=answer.finish, logprobs=None)
+    return ChatChoice(
+        index=index,
+        message=message,
+        finish_reason=answer.finish,
+        logprobs=chat_logprobs(core.tokens, answer.logprobs) if logprobs else None,
+    )
 
 
-async def _events(run: Run, body: ChatBody, head: JSONObject) -> AsyncGenerator[bytes]:
+async def _events(core: Core, run: Run, body: ChatBody, head: JSONObject) -> AsyncGenerator[bytes]:
     """Yield the chunks of all answers, the usage where it is wanted, and the end mark."""
     wanted = body.stream_options is not None and body.stream_options.include_usage
     head = {**head, "object": "chat.completion.chunk", **({"usage": None} if wanted else {})}
     begun: set[int] = set()
     async with aclosing(run.pieces()) as pieces:
         async for piece in pieces:
-            for choice in _chunks(piece, piece.choice not in begun):
+            logprobs = chat_logprobs(core.tokens, piece.logprobs).model_dump() if body.logprobs else None
+            for choice in _chunks(piece, piece.choice not in begun, logprobs):
                 yield event({**head, "choices": [choice]})
             begun.add(piece.choice)
     if wanted:
@@ -154,16 +156,18 @@ async def _events(run: Run, body: ChatBody, head: JSONObject) -> AsyncGenerator[
     yield event("[DONE]")
 
 
-def _chunks(piece: Piece, first: bool) -> list[JSONObject]:
+def _chunks(piece: Piece, first: bool, logprobs: JSONObject | None) -> list[JSONObject]:
     """Return the choices of the chunks of a piece: one for each event, and one for the end of an answer."""
-    deltas = [_delta(each) for each in piece.events]
+    deltas = [delta for each in piece.events if (delta := _delta(each))]
     if first:
         deltas = [{"role": "assistant", "content": ""}, *deltas]
+    if logprobs is not None and piece.logprobs and not deltas:
+        deltas = [{"content": ""}]
     choices: list[JSONObject] = [
-        {"index": piece.choice, "delta": delta, "logprobs": None, "finish_reason": None}
-        for delta in deltas
-        if delta
+        {"index": piece.choice, "delta": delta, "logprobs": None, "finish_reason": None} for delta in deltas
     ]
+    if logprobs is not None and piece.logprobs:
+        choices[-1]["logprobs"] = logprobs
     if piece.finish:
         last = {"index": piece.choice, "delta": {}, "logprobs": None, "finish_reason": piece.finish}
         choices.append(last)

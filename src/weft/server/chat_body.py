@@ -50,7 +50,6 @@ class ToolCallPart(Body):
     id: str
     type: Literal["function"] = "function"
     function: FunctionCall
-    index: int | None = None
 
 
 class AssistantMessage(Body):

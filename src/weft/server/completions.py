@@ -13,8 +13,8 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from weft.engine import Engine
-from weft.engine.parsing import Content
-from weft.server.core import Finish, Run, ServerRequest
+from weft.engine.parsing import message
+from weft.server.core import Core, Finish, Run, ServerRequest
 from weft.server.errors import openai_error
 from weft.server.fields import (
     JSONObject,
@@ -26,6 +26,7 @@ from weft.server.fields import (
     sampling,
     usage,
 )
+from weft.server.logprobs import CompletionLogprobs, completion_logprobs
 from weft.server.serving import EventStream, Exchange, event
 
 DEFAULT_TOKENS = 16
@@ -55,7 +56,7 @@ class CompletionChoice(Reply):
     index: int
     text: str
     finish_reason: Finish
-    logprobs: JSONObject | None
+    logprobs: CompletionLogprobs | None
 
 
 class CompletionReply(Reply):
@@ -77,10 +78,17 @@ async def completions(exchange: Exchange) -> Response:
     head: JSONObject = {"id": f"cmpl-{uuid4().hex}", "created": int(time.time()), "model": engine.name}
     echoed = _echoed(engine, run) if body.echo else [""] * len(run.requests)
     if body.stream:
-        events = _events(run, body, head, echoed)
+        events = _events(exchange.core, run, body, head, echoed)
         return EventStream(exchange.call, events, lambda error: event(openai_error(error)))
     choices = [
-        CompletionChoice(index=index, text=begun + answer.text, finish_reason=answer.finish, logprobs=None)
+        CompletionChoice(
+            index=index,
+            text=begun + answer.message.content,
+            finish_reason=answer.finish,
+            logprobs=None
+            if body.logprobs is None
+            else completion_logprobs(exchange.core.tokens, answer.logprobs),
+        )
         for index, (begun, answer) in enumerate(zip(echoed, await run.answers(), strict=True))
     ]
     return JSONResponse(CompletionReply(**head, choices=choices, usage=usage(run)).model_dump())
@@ -89,12 +97,12 @@ async def completions(exchange: Exchange) -> Response:
 def request(engine: Engine, body: CompletionBody) -> ServerRequest:
     """Return what the body asks of the engine."""
     options = body.options()
-    if body.logprobs is not None:
-        raise refused("logprobs", "not supported yet")
     if body.echo and body.logprobs is not None:
         raise refused("echo", "not together with logprobs: the prompt's tokens get none")
+    if body.logprobs is not None:
+        options["logprobs"] = body.logprobs
     prompts = [encoded(engine, prompt, "prompt") for prompt in several(body.prompt)]
-    return ServerRequest(prompts, sampling(engine, body.max_tokens or DEFAULT_TOKENS, options), body.n or 1)
+    return ServerRequest(prompts, sampling(engine, body.max_tokens or DEFAULT_TOKENS, options))
 
 
 def several(given: Any) -> Sequence[str | list[int]]:
@@ -119,11 +127,11 @@ def encoded(engine: Engine, text: str | list[int], field: str) -> list[int]:
 def _echoed(engine: Engine, run: Run) -> list[str]:
     """Return the prompt's text for each answer."""
     texts = [engine.tokenizer.decode(prompt, control=True) for prompt in run.job.prompts]
-    return [text for text in texts for _ in range(run.job.count)]
+    return [text for text in texts for _ in range(run.job.sampling.n)]
 
 
 async def _events(
-    run: Run, body: CompletionBody, head: JSONObject, echoed: Sequence[str]
+    core: Core, run: Run, body: CompletionBody, head: JSONObject, echoed: Sequence[str]
 ) -> AsyncGenerator[bytes]:
     """Yield the chunks of all answers, the usage where it is wanted, and the end mark."""
     wanted = body.stream_options is not None and body.stream_options.include_usage
@@ -133,13 +141,18 @@ async def _events(
         choice = {"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish}
         return event({**head, "choices": [choice]})
 
+    starts = [0] * len(echoed)
     for index, text in enumerate(echoed):
         if text:
             yield chunk(index, text, None)
     async with aclosing(run.pieces()) as pieces:
         async for piece in pieces:
-            text = "".join(each.text for each in piece.events if isinstance(each, Content))
-            yield chunk(piece.choice, text, piece.finish)
+            text, logprobs = message(piece.events).content, None
+            if body.logprobs is not None:
+                found = completion_logprobs(core.tokens, piece.logprobs, starts[piece.choice])
+                starts[piece.choice] += sum(map(len, found.tokens))
+                logprobs = found.model_dump()
+            yield chunk(piece.choice, text, piece.finish, logprobs)
     if wanted:
         yield event({**head, "choices": [], "usage": usage(run).model_dump()})
     yield event("[DONE]")

@@ -10,14 +10,16 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from weft.engine import Engine, Request, Sampling
-from weft.engine.parsing import Content, Event, Reasoning, ToolArguments, ToolEnd, ToolStart
+from weft.engine.choosing import TokenLogprob
+from weft.engine.parsing import Content, Event, Message, OutputParser, ToolEnd, message
 from weft.server.errors import ServerError
 from weft.server.metrics import Metrics
 from weft.server.settings import Settings
+from weft.server.tokens import TokenTexts
 
 Finish = Literal["stop", "length", "tool_calls"]
 
@@ -33,12 +35,11 @@ FINISHES: Mapping[str | None, Finish | None] = {
 
 @dataclass(frozen=True)
 class ServerRequest:
-    """What is asked of the engine: ``count`` answers to each prompt.
+    """What is asked of the engine: ``sampling.n`` answers to each prompt.
 
     Args:
         prompts: token ids of each prompt.
         sampling: how tokens are chosen; answer k of a prompt has the seed plus k.
-        count: answers to each prompt.
         constraint: makes the constraint of an answer's text.
         parser: makes the parser that tells text, reasoning and calls of tools apart; None for plain text.
         single_call: end an answer after its first call of a tool.
@@ -46,9 +47,8 @@ class ServerRequest:
 
     prompts: Sequence[Sequence[int]]
     sampling: Sampling
-    count: int = 1
     constraint: Callable[[], Any] | None = None
-    parser: Callable[[], Any] | None = None
+    parser: Callable[[], OutputParser] | None = None
     single_call: bool = False
 
 
@@ -58,49 +58,31 @@ class Piece:
 
     choice: int
     events: Sequence[Event]
-    tokens: Sequence[int]
-    logprobs: Any
+    logprobs: Sequence[TokenLogprob]
     finish: Finish | None
     stop_text: str | None = None
-
-
-@dataclass
-class ToolCall:
-    """A call of a tool; ``arguments`` is JSON text."""
-
-    id: str
-    name: str
-    arguments: str = ""
 
 
 @dataclass
 class Answer:
     """A whole answer."""
 
-    text: str = ""
-    reasoning: str = ""
-    calls: list[ToolCall] = field(default_factory=list)
-    tokens: list[int] = field(default_factory=list)
-    logprobs: list[Any] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list)
     finish: Finish = "stop"
     stop_text: str | None = None
 
     def add(self, piece: Piece) -> None:
         """Append a piece."""
-        for event in piece.events:
-            match event:
-                case Content(text):
-                    self.text += text
-                case Reasoning(text):
-                    self.reasoning += text
-                case ToolStart(_, id, name):
-                    self.calls.append(ToolCall(id, name))
-                case ToolArguments(index, text):
-                    self.calls[index].arguments += text
-        self.tokens.extend(piece.tokens)
-        self.logprobs.extend(piece.logprobs or ())
+        self.events.extend(piece.events)
+        self.logprobs.extend(piece.logprobs)
         self.finish = piece.finish or self.finish
         self.stop_text = piece.stop_text
+
+    @property
+    def message(self) -> Message:
+        """Its content, reasoning and calls of tools."""
+        return message(self.events)
 
 
 class Run:
@@ -131,22 +113,24 @@ class Run:
 
     async def _read(self, choice: int, request: Request, queue: asyncio.Queue[Piece | Exception]) -> None:
         """Put the pieces of one answer, or the exception that ends it, into the queue."""
-        parser, called = None if self.job.parser is None else self.job.parser(), False
+        parser, called = request.parser, False
         try:
             async for delta in request:
                 finish = FINISHES[delta.finish_reason]
                 events: list[Event] = [Content(delta.text)] if delta.text else []
                 if parser is not None:
                     events = parser.push(delta.text) + (parser.finish() if finish else [])
-                called = called or any(isinstance(event, ToolStart) for event in events)
-                ended = next((at for at, event in enumerate(events) if isinstance(event, ToolEnd)), None)
-                if self.job.single_call and ended is not None:
-                    events, finish = events[: ended + 1], "stop"
+                ends = [
+                    at for at, event in enumerate(events) if isinstance(event, ToolEnd) and not event.problem
+                ]
+                called = called or bool(ends)
+                if self.job.single_call and ends:
+                    events, finish = events[: ends[0] + 1], "stop"
                     request.cancel()
                 if called and finish == "stop":
                     finish = "tool_calls"
                 stop = request.completion.stop_text if finish else None
-                queue.put_nowait(Piece(choice, events, delta.tokens, delta.logprobs, finish, stop))
+                queue.put_nowait(Piece(choice, events, delta.logprobs, finish, stop))
                 if finish:
                     return
             raise ServerError(503, "the answer was cut off: the engine was closed")
@@ -174,7 +158,7 @@ class Run:
     @property
     def cached_tokens(self) -> int:
         """Tokens of the prompts that were found in the cache."""
-        return sum(request.completion.cached_tokens for request in self.requests[:: self.job.count])
+        return sum(request.completion.cached_tokens for request in self.requests[:: self.job.sampling.n])
 
     def close(self) -> None:
         """Free the slots."""
@@ -204,17 +188,17 @@ class Call:
 
     def start(self, job: ServerRequest) -> Run:
         """Submit a request to the engine. Raises ``ServerError`` 429, and what ``Engine.submit`` raises."""
-        self.take(max(1, len(job.prompts) * job.count))
+        self.take(max(1, len(job.prompts) * job.sampling.n))
         run = Run(job, [])
         self.runs.append(run)
         requests: list[Request] = []
         run.requests = requests
         for prompt in job.prompts:
-            for number in range(job.count):
-                seed = None if job.sampling.seed is None else (job.sampling.seed + number) % 2**64
+            for sampling in job.sampling.answers():
                 constraint = None if job.constraint is None else job.constraint()
-                sampling = replace(job.sampling, seed=seed)
-                requests.append(self.core.engine.submit(prompt, sampling, constraint=constraint))
+                parser = None if job.parser is None else job.parser()
+                request = self.core.engine.submit(prompt, sampling, constraint=constraint, parser=parser)
+                requests.append(request)
         return run
 
     @asynccontextmanager
@@ -251,6 +235,7 @@ class Core:
         self.engine, self.settings, self.metrics = engine, settings, Metrics(engine)
         self.created, self.places, self.stopping = int(time.time()), 0, False
         self.limits: set[asyncio.Timeout] = set()
+        self.tokens = TokenTexts(engine.tokenizer)
 
     def stop(self) -> None:
         """Refuse new requests from now on, and end those that still run after the time to drain."""

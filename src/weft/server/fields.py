@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -85,13 +84,9 @@ class SamplingFields(Body):
             "logit_bias": {int(token): value for token, value in (self.logit_bias or {}).items()} or None,
             **{name: getattr(self, name) for name in SAME},
         }
-        missing = [name for name in given if given[name] is not None and name not in KNOWN]
-        if missing:
-            raise refused(missing[0], "not supported yet")
         return {name: value for name, value in given.items() if value is not None}
 
 
-KNOWN = {field.name for field in dataclasses.fields(Sampling)}
 SAME = (
     "top_p",
     "top_k",
@@ -100,6 +95,7 @@ SAME = (
     "frequency_penalty",
     "repetition_penalty",
     "ignore_eos",
+    "n",
 )
 """Fields that ``Sampling`` has under the same name."""
 

@@ -17,7 +17,7 @@ from weft.server.core import Answer, Piece, Run, ServerRequest
 from weft.server.errors import anthropic_error
 from weft.server.fields import JSONObject, Reply, check_model, refused, sampling
 from weft.server.messages_body import CountBody, MessagesBody, TextBlock, ThinkingBlock, ToolUseBlock, Turn
-from weft.server.prompts import chat_prompt
+from weft.server.prompts import ChatPrompt, chat_prompt
 from weft.server.serving import EventStream, Exchange, event
 
 
@@ -69,8 +69,8 @@ async def count_tokens(exchange: Exchange) -> Response:
     """Count the tokens of messages as a prompt."""
     engine, body = exchange.core.engine, exchange.body
     check_model(engine, body.model)
-    ids = await asyncio.to_thread(prompt, engine, body)
-    return JSONResponse(CountReply(input_tokens=len(ids)).model_dump())
+    counted = await asyncio.to_thread(prompt, engine, body)
+    return JSONResponse(CountReply(input_tokens=len(counted.ids)).model_dump())
 
 
 def request(engine: Engine, body: MessagesBody) -> ServerRequest:
@@ -82,24 +82,42 @@ def request(engine: Engine, body: MessagesBody) -> ServerRequest:
         "stop": tuple(body.stop_sequences) if body.stop_sequences else None,
     }
     given = {name: value for name, value in options.items() if value is not None}
-    return ServerRequest([prompt(engine, body)], sampling(engine, body.max_tokens, given))
+    chosen, asked = sampling(engine, body.max_tokens, given), prompt(engine, body)
+    single = getattr(body.tool_choice, "disable_parallel_tool_use", False)
+    return ServerRequest([asked.ids], chosen, parser=asked.parser, single_call=single)
 
 
-def prompt(engine: Engine, body: CountBody) -> list[int]:
-    """Return the tokens of the body's messages; a last turn of the assistant is the beginning of the answer."""
-    for name in ("tools", "tool_choice", "output_config"):
-        if getattr(body, name):
-            raise refused(name, "not supported yet")
-    turns, begun = body.messages, ""
-    if turns[-1].role == "assistant":
-        turns, begun = turns[:-1], _text(turns[-1].content)
+def prompt(engine: Engine, body: CountBody) -> ChatPrompt:
+    """Return the body's messages as a prompt; a last turn of the assistant is the beginning of the answer."""
     system = _text(body.system or "")
     given = [{"role": "system", "content": system}] if system else []
-    given += [message for turn in turns for message in _messages(turn)]
+    given += [message for turn in body.messages for message in _messages(turn)]
     variables: JSONObject = {}
     if body.thinking is not None:
         variables["enable_thinking"] = body.thinking.type != "disabled"
-    return chat_prompt(engine, given, variables, begun)
+    return chat_prompt(engine, given, _tools(body), variables, body.messages[-1].role == "assistant")
+
+
+def _tools(body: CountBody) -> list[JSONObject] | None:
+    """Return the tools that the model may call, in OpenAI's form, which templates take."""
+    choice = "auto" if body.tool_choice is None else body.tool_choice.type
+    if choice == "none" or not body.tools:
+        if choice not in ("none", "auto"):
+            raise refused("tool_choice", "given without tools")
+        return None
+    if choice != "auto":
+        raise refused("tool_choice", "'any' and named tools are not supported, expected 'none' or 'auto'")
+    return [
+        {
+            "type": "function",
+            "function": {
+                "name": tool.name,
+                **({"description": tool.description} if tool.description else {}),
+                "parameters": tool.input_schema,
+            },
+        }
+        for tool in body.tools
+    ]
 
 
 def _text(content: str | Sequence[Any]) -> str:
@@ -157,12 +175,16 @@ def _usage(run: Run) -> MessageUsage:
 def _reply(run: Run, identity: str, model: str, answer: Answer) -> MessageReply:
     """Return a whole message: thinking, then text, then calls of tools."""
     content: list[JSONObject] = []
-    if answer.reasoning:
-        content.append({"type": "thinking", "thinking": answer.reasoning, "signature": ""})
-    if answer.text or not (answer.calls or answer.reasoning):
-        content.append({"type": "text", "text": answer.text})
-    for call in answer.calls:
-        arguments = json.loads(call.arguments or "{}")
+    found = answer.message
+    if found.reasoning:
+        content.append({"type": "thinking", "thinking": found.reasoning, "signature": ""})
+    if found.content or not (found.tool_calls or found.reasoning):
+        content.append({"type": "text", "text": found.content})
+    for call in found.tool_calls:
+        if call.problem is not None:  # its arguments are not the object that a block must have
+            content.append({"type": "text", "text": call.arguments})
+            continue
+        arguments = json.loads(call.arguments)
         content.append({"type": "tool_use", "id": call.id, "name": call.name, "input": arguments})
     stop = _stop(answer.finish, answer.stop_text)
     return MessageReply(id=identity, model=model, content=content, usage=_usage(run), **stop)
@@ -217,7 +239,7 @@ async def _events(run: Run, identity: str, model: str) -> AsyncGenerator[bytes]:
         id=identity, model=model, content=[], stop_reason=None, stop_sequence=None, usage=_usage(run)
     )
     yield _event("message_start", message=start.model_dump())
-    blocks, last = _Blocks(), Piece(0, (), (), None, "stop")
+    blocks, last = _Blocks(), Piece(0, (), (), "stop")
     async with aclosing(run.pieces()) as pieces:
         async for piece in pieces:
             for new in piece.events:
