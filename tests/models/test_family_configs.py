@@ -19,13 +19,24 @@ SIZES = {
     "num_attention_heads": 32,
 }
 """With as many heads as transformers has by default."""
-GPT2 = {"hidden_size": "n_embd", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head"}
+NAMES = {
+    "hidden_size": "n_embd",
+    "intermediate_size": "n_inner",
+    "num_hidden_layers": "n_layer",
+    "num_attention_heads": "n_head",
+}
+"""What gpt2 calls them."""
 
 
 def least(family: str) -> dict[str, Any]:
     """Return a ``config.json`` of a family that says sizes only."""
-    names = GPT2 | {"intermediate_size": "n_inner"} if family == "gpt2" else {}
-    return {"model_type": family, **{names.get(name, name): value for name, value in SIZES.items()}}
+    names = NAMES if family == "gpt2" else {}
+    experts = {"num_experts": 8} if family == "qwen3_moe" else {}
+    return {
+        "model_type": family,
+        **{names.get(name, name): value for name, value in SIZES.items()},
+        **experts,
+    }
 
 
 def theirs(given: dict[str, Any]) -> Any:
@@ -48,7 +59,7 @@ def test_defaults_equal_those_of_transformers(family: str) -> None:
 LONGROPE = {"short_factor": [1.0, 1.5, 2.0, 2.5], "long_factor": [2.0, 3.0, 4, 5]}
 OLDER: dict[str, dict[str, Any]] = {
     "llama": {"rope_theta": 900.0, "rope_scaling": {"type": "dynamic", "factor": 3.0}},
-    "mistral": {"sliding_window": None, "num_key_value_heads": None, "rope_theta": 300.0},
+    "mistral": {"sliding_window": None, "rope_theta": 300.0},
     "qwen2": {"rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512}},
     "olmo2": {"rope_theta": 300.0, "attention_bias": True},
     "olmo3": {
@@ -80,6 +91,11 @@ def test_older_fields_and_nulls_are_read_as_transformers_reads_them(family: str)
     given = least(family) | OLDER[family]
     assert plain(given) == theirs(given)
     assert plain(given) != plain(least(family))
+
+
+def test_null_for_the_heads_of_keys_means_those_of_queries() -> None:
+    assert plain(least("mistral")).num_kv_heads == 8
+    assert plain(least("mistral") | {"num_key_value_heads": None}).num_kv_heads == 32
 
 
 def test_the_older_name_of_longrope_is_read() -> None:

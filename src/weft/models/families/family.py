@@ -25,8 +25,8 @@ class Field:
         attributes: those that take the value.
         kind: the type of the value.
         default: the value where the file has none; a ``Derived`` depends on other fields.
-        null: the attributes' value where the file says null; without it null counts as absent.
-        read: the attributes' value from the field's, ``write`` the reverse.
+        null: the value where the file says null, which may be ``Derived``; without it null counts as absent.
+        read: the attributes' value from the field's, ``write`` the reverse; None stays None.
     """
 
     attributes: tuple[str, ...]
@@ -70,6 +70,16 @@ ATTENTION_BIAS = Field(("qkv_bias", "out_bias"), bool, False)
 MLP_BIAS = Field(("mlp_bias",), bool, False)
 WHOLE_HEADS = RopeRule()
 TIED = Field(("tied",), bool, True)
+
+
+def value_of(given: Any, fields: Fields) -> Any:
+    """Return a value of a row, which may be ``Derived``."""
+    return given.value(fields) if isinstance(given, Derived) else given
+
+
+def key_heads(default: int) -> Field:
+    """Return the row of the heads of keys with a default; null means as many as heads of queries."""
+    return Field(("num_kv_heads",), int, default, null=Derived(shared_heads))
 
 
 def epsilon(default: float) -> Field:

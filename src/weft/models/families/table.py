@@ -16,9 +16,11 @@ from weft.models.families.family import (
     Family,
     Field,
     epsilon,
+    key_heads,
     positions,
     shared_heads,
     softcap,
+    value_of,
     whole_head_dim,
 )
 from weft.models.families.fields import INERT, Fields
@@ -65,7 +67,7 @@ WHOLE_HEADS_ONLY = frozenset({"num_key_value_heads", "head_dim"})
 GEMMA_FIELDS: Mapping[str, Field] = {
     "attention_bias": ATTENTION_BIAS,
     "head_dim": Field(("head_dim",), int, 256),
-    "num_key_value_heads": Field(("num_kv_heads",), int, 4),
+    "num_key_value_heads": key_heads(4),
     "hidden_act": Field(("activation",), str, "gelu_pytorch_tanh"),
     "tie_word_embeddings": TIED,
     "query_pre_attn_scalar": Field(("scale",), int, 256, read=_scale_of, write=_scalar_of),
@@ -90,17 +92,37 @@ MINISTRAL_ROPE = {
 
 FAMILIES: Mapping[str, Family] = {
     "llama": Family("LlamaForCausalLM", {"attention_bias": ATTENTION_BIAS, "mlp_bias": MLP_BIAS}),
-    "mistral": Family("MistralForCausalLM", pattern=windowed(4096)),
-    "qwen2": Family("Qwen2ForCausalLM", constant={"qkv_bias": True}, pattern=SWITCHED),
+    "mistral": Family(
+        "MistralForCausalLM",
+        {"num_key_value_heads": key_heads(8), "max_position_embeddings": positions(131072)},
+        pattern=windowed(4096),
+    ),
+    "qwen2": Family(
+        "Qwen2ForCausalLM",
+        {"num_key_value_heads": key_heads(32), "max_position_embeddings": positions(32768)},
+        {"qkv_bias": True},
+        SWITCHED,
+    ),
     "qwen3": Family(
         "Qwen3ForCausalLM",
-        {"attention_bias": ATTENTION_BIAS, "head_dim": Field(("head_dim",), int, 128)},
+        {
+            "attention_bias": ATTENTION_BIAS,
+            "num_key_value_heads": key_heads(32),
+            "head_dim": Field(("head_dim",), int, 128),
+            "max_position_embeddings": positions(32768),
+        },
         {"qk_norm": "head"},
         SWITCHED,
     ),
     "smollm3": Family(
         "SmolLM3ForCausalLM",
-        {"attention_bias": ATTENTION_BIAS, "mlp_bias": MLP_BIAS, "tie_word_embeddings": TIED},
+        {
+            "attention_bias": ATTENTION_BIAS,
+            "mlp_bias": MLP_BIAS,
+            "num_key_value_heads": key_heads(4),
+            "max_position_embeddings": positions(32768),
+            "tie_word_embeddings": TIED,
+        },
         pattern=SMOLLM3,
         rope=RopeRule(2000000.0),
     ),
@@ -212,7 +234,7 @@ FAMILIES: Mapping[str, Family] = {
     "ministral3": Family(
         "Ministral3ForCausalLM",
         {
-            "num_key_value_heads": Field(("num_kv_heads",), int, 8),
+            "num_key_value_heads": key_heads(8),
             "head_dim": Field(("head_dim",), int, 128),
             "rms_norm_eps": epsilon(1e-5),
             "max_position_embeddings": positions(262144),
@@ -240,11 +262,9 @@ def config_from(given: Mapping[str, Any], path: str) -> DecoderConfig:
     fields = Fields(given, path, INERT | family.inert, aliases=family.aliases)
     found: dict[str, Any] = {}
     for key, row in family.rows().items():
-        default = row.default.value(fields) if isinstance(row.default, Derived) else row.default
-        value = fields(key, row.kind, default, row.null)
-        found |= dict.fromkeys(row.attributes, value if value is row.null else row.read(value))
-    for key, value in family.constant.items():
-        found[key] = value.value(fields) if isinstance(value, Derived) else value
+        value = fields(key, row.kind, value_of(row.default, fields), value_of(row.null, fields))
+        found |= dict.fromkeys(row.attributes, None if value is None else row.read(value))
+    found |= {key: value_of(value, fields) for key, value in family.constant.items()}
     if found["activation"] not in ACTIVATION_NAMES:
         fields.one_of("hidden_act", ACTIVATION_NAMES)
     if found["num_heads"] % found["num_kv_heads"]:
@@ -289,7 +309,7 @@ def config_to(config: DecoderConfig) -> dict[str, Any]:
     written: dict[str, Any] = {"architectures": [family.classname], "model_type": config.family}
     for key, row in family.rows().items():
         value = getattr(config, row.attributes[0])
-        written[key] = value if value is row.null else row.write(value)
+        written[key] = None if value is None and row.null is None else row.write(value)
     written |= {"num_hidden_layers": len(config.layers), **family.pattern.write(config.layers)}
     if family.rope is not None:
         written |= write_rope(config, family.rope)
