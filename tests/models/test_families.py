@@ -225,7 +225,7 @@ def test_rows_of_different_lengths_equal_those_alone(device: Device, folder: Pat
         places = [np.minimum(at[row] + np.arange(width), TOKENS - 1) for row in range(BATCH)]
         tokens = np.stack([ids[row, place] for row, place in enumerate(places)])
         positions = at[:, None] + np.arange(width)
-        view = cache.view(positions, lengths)
+        view = cache.view(positions, lengths, [TOKENS] * BATCH)
         with wf.no_grad():
             part = decoder(wf.tensor(tokens, device=device.name), view.positions, view).numpy()
         for row, length in enumerate(lengths):
