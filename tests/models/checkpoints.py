@@ -56,6 +56,9 @@ CLASSES: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "mistral": (transformers.MistralConfig, transformers.MistralForCausalLM),
     "smollm3": (transformers.SmolLM3Config, transformers.SmolLM3ForCausalLM),
     "mixtral": (transformers.MixtralConfig, transformers.MixtralForCausalLM),
+    "gpt_oss": (transformers.GptOssConfig, transformers.GptOssForCausalLM),
+    "lfm2": (transformers.Lfm2Config, transformers.Lfm2ForCausalLM),
+    "qwen3_5_text": (transformers.Qwen3_5TextConfig, transformers.Qwen3_5ForCausalLM),
     "qwen3_moe": (transformers.Qwen3MoeConfig, transformers.Qwen3MoeForCausalLM),
     "granite": (transformers.GraniteConfig, transformers.GraniteForCausalLM),
     "gemma2": (transformers.Gemma2Config, transformers.Gemma2ForCausalLM),
@@ -87,7 +90,7 @@ def model(case: Case) -> Any:
         for name, weight in made.named_parameters():
             if "norm" in name:
                 weight.uniform_(0.5, 1.5)
-            elif name.endswith("bias"):
+            elif name.endswith(("bias", "sinks")):
                 weight.normal_(0.0, 0.5)
             else:
                 weight.normal_(0.0, 0.15 if "embed" not in name else 0.5)

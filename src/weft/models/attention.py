@@ -12,6 +12,7 @@ from weft.models.norms import norm
 from weft.models.rope import Rotation
 from weft.models.source import Source
 from weft.nn.module import Module
+from weft.nn.parameter import Parameter
 from weft.tensors.tensor import Tensor
 
 
@@ -44,10 +45,13 @@ class Attention(Module):
         scale = config.score_scale / (index + 1 if config.scale_by_layer else 1)
         self.form = AttentionForm(scale, layer.window, config.attention_softcap)
         hidden, width, shared = config.hidden_size, self.heads * self.head_dim, self.kv_heads * self.head_dim
-        self.q_proj = source.linear("q_proj", width, hidden, config.qkv_bias)
+        self.gated = config.attention_gate
+        self.q_proj = source.linear("q_proj", width * (2 if self.gated else 1), hidden, config.qkv_bias)
         self.k_proj = source.linear("k_proj", shared, hidden, config.qkv_bias)
         self.v_proj = source.linear("v_proj", shared, hidden, config.qkv_bias)
         self.o_proj = source.linear("o_proj", hidden, width, config.out_bias)
+        sinks = source.tensor("sinks", (self.heads,)) if config.sinks else None
+        self.sinks = None if sinks is None else Parameter(sinks, requires_grad=False)
         self.rope, self.qk_norm = config.rope_of(layer), config.qk_norm
         if self.qk_norm is not None:
             sizes = (width, shared) if self.qk_norm == "width" else (self.head_dim, self.head_dim)
@@ -60,6 +64,9 @@ class Attention(Module):
         """Map (B, T, hidden) to (B, T, hidden)."""
         batch, tokens = hidden.shape[:2]
         queries, keys, values = self.q_proj(hidden), self.k_proj(hidden), self.v_proj(hidden)
+        gate: Tensor | None = None
+        if self.gated:  # each head's query, then its gate
+            queries, gate = queries.reshape(batch, tokens, self.heads, 2 * self.head_dim).chunk(2, -1)
         if self.qk_norm == "width":
             queries, keys = self.q_norm(queries), self.k_norm(keys)
         queries = queries.reshape(batch, tokens, self.heads, self.head_dim)
@@ -68,7 +75,9 @@ class Attention(Module):
             queries, keys = self.q_norm(queries), self.k_norm(keys)
         if self.rope is not None:
             queries, keys = context.rotations[self.rope].apply(queries, keys)
-        attended = context.attend(self.index, queries, keys, values, self.form)
+        attended = context.attend(self.index, queries, keys, values, self.form, self.sinks)
+        if gate is not None:
+            attended = attended * gate.sigmoid()
         result: Tensor = self.o_proj(attended.reshape(batch, tokens, self.heads * self.head_dim))
         return result
 

@@ -86,6 +86,11 @@ class DecoderConfig:
         expert_bias: router and experts have biases.
         expert_stacking: how checkpoints hold the experts (``weft.models.stacking``).
         gate_slope: experts compute ``(up + 1) * gate * sigmoid(slope * gate)``, of factors clamped to ``gate_limit``.
+        sinks: attention has a score for each head that takes weight and gives no value.
+        attention_gate: what attention gives is multiplied by the sigmoid of a projection.
+        conv_size: tokens that a short convolution sees, itself among them; ``conv_bias``: it has a bias.
+        delta_key_heads: heads of the gated delta rule, of ``delta_key_size`` features; ``delta_value_heads`` and
+            ``delta_value_size`` are a multiple of them, and the features of its values.
         tied: the embedding is the output layer.
         max_positions: the longest context that the model was trained for.
     """
@@ -127,6 +132,14 @@ class DecoderConfig:
     expert_stacking: str = "separate"
     gate_slope: float | None = None
     gate_limit: float | None = None
+    sinks: bool = False
+    attention_gate: bool = False
+    conv_size: int = 0
+    conv_bias: bool = False
+    delta_key_heads: int = 0
+    delta_value_heads: int = 0
+    delta_key_size: int = 0
+    delta_value_size: int = 0
     eos: tuple[int, ...] = ()
     bos: int | None = None
 

@@ -13,6 +13,8 @@ from weft.models.cache import CacheView, KVCache, Stored
 from weft.models.config import DecoderConfig, LayerConfig, NormPlacement
 from weft.models.mixture import Mixture
 from weft.models.norms import norm
+from weft.models.recurrent.gated_delta import GatedDeltaNet
+from weft.models.recurrent.short_convolution import ShortConvolution
 from weft.models.rope import Rotary
 from weft.models.source import RandomSource, Source
 from weft.nn.containers import ModuleList
@@ -73,7 +75,11 @@ class Mixer:
     module: Callable[[DecoderConfig, int, LayerConfig, Source], Module]
 
 
-MIXERS: Mapping[str, Mixer] = {"attention": Mixer("self_attn", Attention)}
+MIXERS: Mapping[str, Mixer] = {
+    "attention": Mixer("self_attn", Attention),
+    "convolution": Mixer("conv", ShortConvolution),
+    "delta": Mixer("linear_attn", GatedDeltaNet),
+}
 """By ``LayerConfig.mixer``."""
 
 

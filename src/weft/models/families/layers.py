@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,6 +42,23 @@ def mixed(pattern: Pattern) -> Pattern:
     return Pattern(read, pattern.write)
 
 
+def mixers(kinds: Mapping[str, str], usual: Callable[[Fields, int], list[str]], **constant: Any) -> Pattern:
+    """Return the pattern of layers whose ``layer_types`` name mixers by ``kinds``.
+
+    ``usual`` gives the types where the file has none. ``constant`` fields are written too.
+    """
+
+    def read(fields: Fields, count: int) -> tuple[LayerConfig, ...]:
+        types = read_types(fields, count, usual(fields, count), kinds)
+        return tuple(LayerConfig(mixer=kinds[name]) for name in types)
+
+    def write(layers: tuple[LayerConfig, ...]) -> dict[str, Any]:
+        names = {mixer: name for name, mixer in kinds.items()}
+        return {"layer_types": [names[layer.mixer] for layer in layers], **constant}
+
+    return Pattern(read, write)
+
+
 def every(interval: int, key: str | None = None, absent: int = 4096) -> Pattern:
     """Return the pattern of layers with a window, but for every ``interval``-th without.
 
@@ -57,14 +74,16 @@ def every(interval: int, key: str | None = None, absent: int = 4096) -> Pattern:
     return Pattern(read, types_of)
 
 
-def read_types(fields: Fields, count: int, usual: list[str]) -> list[str]:
-    """Return ``layer_types``, or the ``usual`` types where there is none."""
+def read_types(
+    fields: Fields, count: int, usual: list[str], known: Collection[str] = LAYER_TYPES
+) -> list[str]:
+    """Return ``layer_types``, each among the ``known``, or the ``usual`` types where there is none."""
     types: list[str] = fields("layer_types", list, usual)
     if len(types) != count:
         raise fields.error("layer_types", f"{len(types)} entries", f"{count}, one a layer")
-    wrong = next((name for name in types if name not in LAYER_TYPES), None)
+    wrong = next((name for name in types if name not in known), None)
     if wrong is not None:
-        raise fields.error("layer_types", repr(wrong), f"one of {', '.join(LAYER_TYPES)}")
+        raise fields.error("layer_types", repr(wrong), f"one of {', '.join(known)}")
     return types
 
 

@@ -143,6 +143,7 @@ class RopeRule:
             names none.
         query_scale: queries are scaled by their position (``llama_4_scaling_beta``).
         absent: the rotation's fields where the file has none at all.
+        inert: the rotation's fields that change nothing for text.
     """
 
     theta: float = 10000.0
@@ -152,6 +153,7 @@ class RopeRule:
     original: int | None = None
     query_scale: bool = False
     absent: Mapping[str, Any] = field(default_factory=dict)
+    inert: frozenset[str] = frozenset()
 
 
 def read_rope(
@@ -173,7 +175,7 @@ def read_rope(
         return _by_type(fields, rule, given, head_dim, positions, usual, window_theta)
     if any(isinstance(given.get(name), dict) for name in LAYER_TYPES):
         raise fields.error("rope_parameters", "one for each type of layer", "one for all", UnsupportedError)
-    found = Fields(given, fields.path, prefix=f"{fields.prefix}rope_parameters.")
+    found = Fields(given, fields.path, rule.inert, prefix=f"{fields.prefix}rope_parameters.")
     return _one(found, rule, head_dim, positions, usual), None
 
 

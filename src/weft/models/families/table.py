@@ -26,6 +26,7 @@ from weft.models.families.family import (
 from weft.models.families.fields import INERT, Fields
 from weft.models.families.layers import SMOLLM3, SWITCHED, alike, every, windowed
 from weft.models.families.mixtures import MIXTURES
+from weft.models.families.recurrent import RECURRENT
 from weft.models.families.rope import RopeRule, read_rope, write_rope
 
 
@@ -243,6 +244,7 @@ FAMILIES: Mapping[str, Family] = {
         rope=RopeRule(query_scale=True, absent=MINISTRAL_ROPE),
     ),
     **MIXTURES,
+    **RECURRENT,
 }
 
 
