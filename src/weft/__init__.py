@@ -12,9 +12,9 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "accelerator", "amp", "autograd", "backends", "codegen", "compiler", "cuda", "custom", "devices", "distributed",
-    "distributions", "dtypes", "elements", "errors", "expr", "func", "graph", "hub", "io", "kernels", "linalg",
-    "metatensor", "mps", "nn", "onnx", "ops", "optim", "profiler", "random", "special", "target", "tensors", "utils",
-    "version",
+    "distributions", "dtypes", "elements", "engine", "errors", "expr", "func", "graph", "hub", "io", "kernels",
+    "linalg", "metatensor", "models", "mps", "nn", "onnx", "ops", "optim", "profiler", "random", "special", "target",
+    "tensors", "utils", "version",
 )  # fmt: skip
 _DTYPES = (
     "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint32", "uint8",
@@ -78,6 +78,7 @@ _FROM = {
     "weft.compiler.jit": ("jit",),
     "weft.compiler.training": ("compile_training",),
     "weft.compiler.training_forward": ("compile_forward",),
+    "weft.engine.engine": ("Engine",),
     "weft.io.files": ("load", "save"),
     "weft.dtypes": _DTYPES,
 }  # fmt: skip

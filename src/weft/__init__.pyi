@@ -20,6 +20,7 @@ from weft import distributed as distributed
 from weft import distributions as distributions
 from weft import dtypes as dtypes
 from weft import elements as elements
+from weft import engine as engine
 from weft import errors as errors
 from weft import expr as expr
 from weft import func as func
@@ -29,6 +30,7 @@ from weft import io as io
 from weft import kernels as kernels
 from weft import linalg as linalg
 from weft import metatensor as metatensor
+from weft import models as models
 from weft import mps as mps
 from weft import nn as nn
 from weft import onnx as onnx
@@ -90,6 +92,9 @@ from weft.dtypes import (
     int8 as int8,
     uint32 as uint32,
     uint8 as uint8,
+)
+from weft.engine.engine import (
+    Engine as Engine,
 )
 from weft.io.files import (
     load as load,

@@ -24,7 +24,7 @@ def model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         metavar="PATH",
-        help="a .gguf file or a checkpoint directory; the demo model where none is given",
+        help="a .gguf file, a checkpoint directory, or owner/name on the Hugging Face Hub (default: the demo model)",
     )
     parser.add_argument("--device", default="cpu", help="where the model runs (default: cpu)")
     parser.add_argument(
@@ -80,7 +80,7 @@ def loading() -> Iterator[Callable[[str, int, int], None]]:
 
 def load(arguments: argparse.Namespace, **options: Any) -> Engine:
     """The engine, with a progress bar where somebody watches; ``options`` are of ``Engine.load``."""
-    path = demo_model() if arguments.model is None else Path(arguments.model)
+    path = demo_model() if arguments.model is None else arguments.model
     with loading() as told:
         return Engine.load(path, device=arguments.device, context=arguments.context, progress=told, **options)
 

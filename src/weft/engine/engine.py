@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from weft import dtypes
 from weft.dtypes import DType
 from weft.engine.directory import read_tokenizer
 from weft.engine.driver import Driver
+from weft.engine.hub import locate
 from weft.engine.parsing import OutputParser, output_parser
 from weft.engine.request import Completion, Delta, Request
 from weft.engine.runner import ROWS, Runner
@@ -76,7 +76,7 @@ class Engine:
         """Load a GGUF file, or a directory with ``config.json``, safetensors and ``tokenizer.json``.
 
         Args:
-            path: the file or the directory.
+            path: the file or the directory, or an id on the Hugging Face Hub, ``owner/name`` (see ``locate``).
             device: where the model runs.
             dtype: the type of weights and activations.
             context: most tokens of prompt and answer together; None takes the model's, up to 8,192.
@@ -98,11 +98,12 @@ class Engine:
             raise ArgumentError(mistake("Engine.load", "quantize", repr(quantize), expected))
         form = None if quantize is None else QUANTIZE[quantize]
         sizes: dict[str, Any] = {"context": context, "slots": slots, "cache_tokens": cache_tokens}
-        if Path(path).is_dir():
+        path = locate(path)
+        if path.is_dir():
             model = load_model(path, dtype=dtype, device=device, quantize=form, progress=progress)
-            tokenizer, template = read_tokenizer(Path(path), model.config.eos)
-            return cls(model, tokenizer, template, **sizes, name=Path(path).name)
-        if Path(path).suffix.lower() != ".gguf":
+            tokenizer, template = read_tokenizer(path, model.config.eos)
+            return cls(model, tokenizer, template, **sizes, name=path.name)
+        if path.suffix.lower() != ".gguf":
             raise UnsupportedError(
                 mistake("Engine.load", "path", repr(str(path)), "a .gguf file or a directory")
             )
@@ -117,7 +118,7 @@ class Engine:
                 for kind in ("bos", "eos")
             ]
             template = ChatTemplate(source, *names) if isinstance(source, str) else None
-        return cls(model, tokenizer, template, **sizes, name=Path(path).stem)
+        return cls(model, tokenizer, template, **sizes, name=path.stem)
 
     def submit(
         self, prompt: str | Sequence[int], sampling: Sampling | None = None, *, constraint: Any = None,

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from weft import dtypes
-from weft.expr import evaluate, parse
+from weft.expr.evaluate import evaluate
+from weft.expr.parse import parse
 
 Array = np.ndarray[Any, Any]
 Parts = tuple[Array, Array, Array | None]
