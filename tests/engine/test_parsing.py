@@ -96,6 +96,10 @@ def python(calls: Sequence[Call]) -> str:
     return ", ".join(f"{name}({', '.join(f'{k}={v!r}' for k, v in given.items())})" for name, given in calls)
 
 
+def objects(calls: Sequence[Call]) -> str:
+    return json.dumps([{"name": name, "arguments": given} for name, given in calls])
+
+
 def harmony(calls: Sequence[Call]) -> str:
     return "<|call|><|start|>assistant".join(
         f"<|channel|>commentary to=functions.{name} <|constrain|>json<|message|>{json.dumps(given)}"
@@ -113,10 +117,9 @@ WRITERS: dict[str, tuple[str, Callable[[Sequence[Call]], str]]] = {
     ),
     "llama4": ("{{ '<|header_start|>' }}", lambda calls: f"[{python(calls)}]"),
     "llama3": ("llama", lambda calls: "; ".join(json.dumps({"name": n, "parameters": a}) for n, a in calls)),
-    "granite": (
-        "granite",
-        lambda calls: "<|tool_call|>" + json.dumps([{"name": n, "arguments": a} for n, a in calls]),
-    ),
+    "granite": ("granite", lambda calls: "<|tool_call|>" + objects(calls)),
+    "tool_calls": ("{{ '<tool_calls>' }}", lambda calls: f"<tool_calls>{objects(calls)}</tool_calls>"),
+    "toolcall": ("{{ '<TOOLCALL>' }}", lambda calls: f"<TOOLCALL>{objects(calls)}</TOOLCALL>"),
     "mistral": ("mistral", lambda calls: "".join(f"[TOOL_CALLS]{n}[ARGS]{json.dumps(a)}" for n, a in calls)),
     "mistral list": (
         "mistral",

@@ -25,18 +25,26 @@ Render = Callable[[Sequence[Mapping[str, Any]]], str | None]
 
 @dataclass(frozen=True)
 class Forms:
-    """What a template takes: ``objects`` or JSON text as arguments of calls, ``parts`` or text as content."""
+    """What a template takes.
+
+    Attributes:
+        objects: arguments of calls as objects, not as JSON text.
+        parts: content as a list of parts; all templates take a text.
+        calls: calls of earlier answers; some templates leave them out.
+    """
 
     objects: bool
     parts: bool
+    calls: bool
 
 
 def forms(render: Render) -> Forms:
     """Return what a template takes, by rendering messages of each form."""
     given = {"key": NEEDLE}
-    objects = _rendered(render(_called(given)))
-    texts = _rendered(render(_called(json.dumps(given))))
-    return Forms(objects or not texts, _rendered(render([_user([{"type": "text", "text": NEEDLE}])])))
+    texts = [render(_called(arguments)) for arguments in (given, json.dumps(given))]
+    objects, text = map(_rendered, texts)
+    parts = _rendered(render([_user([{"type": "text", "text": NEEDLE}])]))
+    return Forms(objects or not text, parts, objects or text or texts == [None, None])
 
 
 def _rendered(text: str | None) -> bool:

@@ -13,9 +13,12 @@ from typing import Any
 
 from weft.engine.messages import Forms, forms, prepared, prepared_tools
 from weft.engine.packages import required
+from weft.engine.parsing.formats import Format, format_of
 from weft.engine.tokenizer import Tokenizer
 from weft.errors import ArgumentError, FormatError, UnsupportedError, mistake
 
+TOOLS = ("tools", "xml_tools")
+"""Names under which templates take tools."""
 MARKS = [chr(code) for code in range(0xE000, 0xE100)]
 """Private-use characters, of which one that no message has keeps users' texts from spelling control tokens."""
 NO_VARIABLES: Mapping[str, Any] = {}
@@ -57,7 +60,16 @@ class ChatTemplate:
     @cached_property
     def takes_tools(self) -> bool:
         """Whether the template has a place for tools."""
-        return re.search(r"\btools\b", self.source) is not None
+        return bool(self._tool_names)
+
+    @cached_property
+    def _tool_names(self) -> list[str]:
+        return [name for name in TOOLS if re.search(rf"\b{name}\b", self.source)]
+
+    @cached_property
+    def format(self) -> Format:
+        """How models with this template write tool calls."""
+        return format_of(self.source)[0]
 
     @cached_property
     def forms(self) -> Forms:
@@ -121,20 +133,39 @@ class ChatTemplate:
             "documents": None,
             **variables,
             "messages": given,
-            "tools": prepared_tools(tools),
+            **dict.fromkeys(["tools", *self._tool_names], prepared_tools(tools)),
             "add_generation_prompt": start,
         }
 
     def _text(self, values: dict[str, Any], continued: bool) -> str:
         """Render; with ``continued``, up to the end of the last message's content."""
+        values["messages"] = [self._with_calls(message) for message in values["messages"]]
         if not continued:
             return self._render(values)
         mark = _unused(values)
-        values["messages"][-1]["content"] += mark
-        text, found, _ = self._render(values).rpartition(mark)
+        values["messages"][-1]["content"] += mark + " "
+        text, found, rest = self._render(values).rpartition(mark)
         if not found:
             raise ArgumentError("chat template: the template leaves out the end of the message to continue")
-        return text
+        return text if rest.startswith(" ") else text.rstrip()  # the template trims contents
+
+    def _with_calls(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Return a message with its calls in its content, where the template itself leaves them out."""
+        if "tool_calls" not in message or self.forms.calls:
+            return message
+        if self.format.write is None:
+            raise UnsupportedError(
+                mistake(
+                    "chat template",
+                    "tool_calls",
+                    "given",
+                    "none",
+                    "the template leaves out the calls of answers",
+                )
+            )
+        functions = [call["function"] for call in message["tool_calls"]]
+        calls = [(function["name"], function["arguments"]) for function in functions]
+        return {**message, "content": message["content"] + self.format.write(calls)}
 
     def _render(self, variables: Mapping[str, Any]) -> str:
         try:
@@ -197,8 +228,17 @@ def _raise(message: str) -> None:
     raise _Refused(message)
 
 
-def _tojson(value: Any, indent: int | None = None, **options: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent, **options)
+def _tojson(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: Any = None,
+    sort_keys: bool = False,
+) -> str:
+    """Return JSON text as transformers' filter does: not escaped for HTML."""
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
 
 
 def _generation() -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from weft.engine.parsing.harmony import CONTROLS, read_harmony
 from weft.engine.parsing.objects import ARGS, CALL_ID, read_mistral, read_objects
@@ -14,6 +16,8 @@ from weft.engine.parsing.pythonic import read_calls
 from weft.engine.parsing.source import Reader, Source
 from weft.engine.parsing.tags import FUNCTION, read_function
 
+Call = tuple[str, Mapping[str, Any]]
+"""The name of a tool and its arguments."""
 Body = Callable[[Source, Output], Reader[None]]
 THINK, THINK_BRACKETS = ("<think>", "</think>"), ("[THINK]", "[/THINK]")
 REASONING = (THINK, THINK_BRACKETS)
@@ -34,6 +38,7 @@ class Format:
         whole: what reads a whole answer, where the format has messages instead of markers.
         controls: control tokens of the format besides its markers.
         new_id: makes the id of a call.
+        write: writes calls, for templates that leave them out of earlier answers.
     """
 
     name: str
@@ -45,6 +50,7 @@ class Format:
     whole: Body | None = None
     controls: frozenset[str] = frozenset()
     new_id: Callable[[], str] = random_id
+    write: Callable[[Sequence[Call]], str] | None = None
 
 
 def _tagged(source: Source, output: Output) -> Reader[None]:
@@ -54,6 +60,28 @@ def _tagged(source: Source, output: Output) -> Reader[None]:
         yield from read_function(source, output)
     else:
         yield from read_objects(source, output)
+
+
+def _write_lfm2(calls: Sequence[Call]) -> str:
+    def written(value: Any) -> str:
+        return (
+            json.dumps(value, ensure_ascii=False) if isinstance(value, str | list | Mapping) else str(value)
+        )
+
+    parts = (
+        f"{name}({', '.join(f'{key}={written(value)}' for key, value in given.items())})"
+        for name, given in calls
+    )
+    return f"<|tool_call_start|>[{', '.join(parts)}]<|tool_call_end|>"
+
+
+def _write_granite(calls: Sequence[Call]) -> str:
+    objects = [{"name": name, "arguments": given} for name, given in calls]
+    return "<|tool_call|>" + json.dumps(objects, ensure_ascii=False)
+
+
+def _objects(start: str, end: str) -> tuple[dict[str, Body], dict[str, str]]:
+    return {start: read_objects}, {start: end}
 
 
 TOOL_CALL = {"<tool_call>": _tagged}
@@ -67,8 +95,8 @@ FORMATS = (
         {**TOOL_CALL, FUNCTION: read_function}, END_TOOL_CALL,
     ),
     Format(
-        "lfm2", re.compile(r"<\|tool_(?:list|call)_start\|>"), ("lfm2",),
-        {"<|tool_call_start|>": read_calls}, {"<|tool_call_start|>": "<|tool_call_end|>"},
+        "lfm2", re.compile(r"<\|tool_(?:list|call)_start\|>|List of tools: \["), ("lfm2",),
+        {"<|tool_call_start|>": read_calls}, {"<|tool_call_start|>": "<|tool_call_end|>"}, write=_write_lfm2,
     ),
     Format(
         "olmo3", re.compile(r"<function_calls>"), ("olmo3",),
@@ -78,23 +106,36 @@ FORMATS = (
         "mistral", re.compile(r"\[TOOL_CALLS\]"), ("mistral", "mixtral", "ministral3"),
         {"[TOOL_CALLS]": read_mistral}, controls=frozenset({ARGS, CALL_ID}), new_id=short_id,
     ),
+    Format("tool_calls", re.compile(r"<tool_calls>"), (), *_objects("<tool_calls>", "</tool_calls>")),
+    Format("toolcall", re.compile(r"<TOOLCALL>"), (), *_objects("<TOOLCALL>", "</TOOLCALL>")),
     Format(
-        "hermes", re.compile(r"<tool_call>"), ("qwen2", "qwen3", "qwen3_moe", "smollm3"),
+        "hermes", re.compile(r"<tool_call>(?!(?s:.)*<arg_key>)"), ("qwen2", "qwen3", "qwen3_moe", "smollm3"),
         TOOL_CALL, END_TOOL_CALL,
     ),
     Format(
         "granite", re.compile(r"<\|tool_call\|>"), ("granite", "phi3"),
-        {"<|tool_call|>": read_objects}, {"<|tool_call|>": "<|/tool_call|>"},
+        {"<|tool_call|>": read_objects}, {"<|tool_call|>": "<|/tool_call|>"}, write=_write_granite,
     ),
     Format(
         "llama4", re.compile(r"<\|header_start\|>"), (),
         {"<|python_start|>": read_calls}, {"<|python_start|>": "<|python_end|>"}, {"[": KNOWN_CALLS},
     ),
     Format(
-        "llama3", re.compile(r"<\|start_header_id\|>"), ("llama",),
+        "llama3", re.compile(r"<\|start_header_id\|>(?s:.)*\"parameters\""), ("llama",),
         {"<|python_tag|>": read_objects}, {}, {"{": KNOWN_OBJECTS},
     ),
 )  # fmt: skip
 """Formats in the order in which a template is searched for their signs."""
 PLAIN = Format("plain", None)
 """The format of models that call no tools."""
+
+
+def format_of(template: str) -> tuple[Format, tuple[str, str] | None]:
+    """Return the format of a template or family, and its markers of reasoning."""
+    for format in FORMATS:
+        if template in format.families:
+            return format, THINK
+    if "{" not in template:
+        return PLAIN, THINK if template else None
+    found = (row for row in FORMATS if row.sign is not None and row.sign.search(template))
+    return next(found, PLAIN), next((tags for tags in REASONING if tags[1] in template), None)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from weft.engine.parsing.events import Event
-from weft.engine.parsing.formats import FORMATS, PLAIN, REASONING, THINK, Body, Format
+from weft.engine.parsing.formats import FORMATS, PLAIN, Body, Format, format_of
 from weft.engine.parsing.output import Output
 from weft.engine.parsing.source import Malformed, Markers, Reader, Source
 from weft.errors import ArgumentError, UnsupportedError, mistake
@@ -86,7 +86,7 @@ def output_parser(
         ArgumentError: for a tool without a name.
     """
     known = _tools(tools)
-    format, reasoning = _chosen(template or "")
+    format, reasoning = format_of(template or "")
     if known and format is PLAIN:
         names = ", ".join(row.name for row in FORMATS)
         raise UnsupportedError(
@@ -94,17 +94,6 @@ def output_parser(
         )
     thinking = reasoning is not None and prompt.rstrip().endswith(reasoning[0])
     return OutputParser(format, known, reasoning, thinking=thinking)
-
-
-def _chosen(template: str) -> tuple[Format, Tags | None]:
-    """Return the format of a template or family, and its markers of reasoning."""
-    for format in FORMATS:
-        if template in format.families:
-            return format, THINK
-    if "{" not in template:
-        return PLAIN, THINK if template else None
-    found = (row for row in FORMATS if row.sign is not None and row.sign.search(template))
-    return next(found, PLAIN), next((tags for tags in REASONING if tags[1] in template), None)
 
 
 def _tools(tools: Iterable[Mapping[str, Any]] | None) -> dict[str, Any]:
