@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from weft.engine.request import Request
 from weft.engine.scheduler import Scheduler
@@ -41,6 +43,12 @@ class Driver:
         with self._stepping:
             if request.pending:
                 self.scheduler.step()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let no step begin while the caller uses the model itself."""
+        with self._stepping:
+            yield
 
     def start(self) -> None:
         """Begin to step in the background."""

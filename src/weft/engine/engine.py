@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from weft import dtypes
@@ -17,6 +18,7 @@ from weft.engine.request import Completion, Delta, Request
 from weft.engine.runner import ROWS, Runner
 from weft.engine.sampling import Sampling
 from weft.engine.scheduler import Scheduler, Stats
+from weft.engine.scoring import Score, Scorer
 from weft.engine.template import ChatTemplate
 from weft.engine.tokenizer import Tokenizer, from_gguf
 from weft.errors import ArgumentError, UnsupportedError, mistake
@@ -227,6 +229,19 @@ class Engine:
     ) -> Iterator[Delta]:
         """``stream`` for messages."""
         return iter(self.submit_chat(messages, sampling, **options))
+
+    def score(self, prompt: str | Sequence[int]) -> Score:
+        """Return the log-probability of each token of a text or of token ids, after those before it.
+
+        A text longer than the context is read in windows that overlap by half.
+        """
+        ids = self._ids(prompt)
+        with self.driver.paused():
+            return self._scorer.score(ids)
+
+    @cached_property
+    def _scorer(self) -> Scorer:
+        return Scorer(self.model, self.context)
 
     def stats(self) -> Stats:
         """Return what runs and waits now, and totals since the engine was loaded."""
