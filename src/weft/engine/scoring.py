@@ -83,16 +83,29 @@ class Scorer:
                 inputs[row, :length] = text[at : at + length]
                 targets[row, :length] = text[at + 1 : at + length + 1]
                 positions[row] = at + np.minimum(np.arange(CHUNK), max(length - 1, 0))
-            view = self._cache.view(positions, lengths)
-            places = (view.pages, view.slots, view.rows, view.positions, view.lengths)
+            reach = [len(text) for text in texts] + [1] * (rows - len(texts))
+            view = self._cache.view(positions, lengths, reach)
+            places = (view.rows, view.positions, view.lengths, view.reach)
             tokens = (as_tensor(array, device=self._cache.device) for array in (inputs, targets))
             with no_grad():
-                parts.append(self._program(*tokens, *places).numpy())
+                logprobs = self._program(
+                    *tokens, list(view.pages.values()), list(view.slots.values()), *places
+                )
+            parts.append(logprobs.numpy())
         whole = np.concatenate(parts, axis=1) if parts else np.zeros((rows, 0))
         return [whole[row, : len(text) - 1].tolist() for row, text in enumerate(texts)]
 
-    def _logprobs(self, inputs: Tensor, targets: Tensor, *places: Tensor) -> Tensor:
-        view = CacheView(self._cache, *places)
+    def _logprobs(
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        pages: Sequence[Tensor],
+        slots: Sequence[Tensor],
+        *places: Tensor,
+    ) -> Tensor:
+        windows = tuple(self._cache.pages)  # the view has pages and slots in their order
+        tables, flat = (dict(zip(windows, each, strict=True)) for each in (pages, slots))
+        view = CacheView(self._cache, tables, flat, *places)
         logits = self._model.logits(self._model.model(inputs, view.positions, view)).to(dtypes.float32)
         return logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
 
