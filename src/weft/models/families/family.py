@@ -77,6 +77,14 @@ def value_of(given: Any, fields: Fields) -> Any:
     return given.value(fields) if isinstance(given, Derived) else given
 
 
+def defaults_of(key: str, row: Field, fields: Fields) -> tuple[Any, Any]:
+    """Return what a field is where the file has none, and where it says null; both only if they are needed."""
+    if key in fields:
+        return REQUIRED, REQUIRED
+    null = value_of(row.null, fields) if fields.is_null(key) else REQUIRED
+    return (value_of(row.default, fields) if null is REQUIRED else REQUIRED), null
+
+
 def key_heads(default: int) -> Field:
     """Return the row of the heads of keys with a default; null means as many as heads of queries."""
     return Field(("num_kv_heads",), int, default, null=Derived(shared_heads))

@@ -48,6 +48,11 @@ class Fields:
     def __contains__(self, name: str) -> bool:
         return self.given.get(self.aliases.get(name, name)) is not None
 
+    def is_null(self, name: str) -> bool:
+        """Return whether the file has the field, as null."""
+        name = self.aliases.get(name, name)
+        return name in self.given and self.given[name] is None
+
     def __call__(self, name: str, kind: type, default: Any = REQUIRED, null: Any = REQUIRED) -> Any:
         """Return a field of a kind.
 

@@ -238,7 +238,7 @@ GPT_NEOX = Layout(
     heads=("embed_out",),
     buffers=(".attention.bias", ".attention.masked_bias"),
 )
-GEMMA3 = Layout(
+WRAPPED = Layout(
     bases=("model.", "language_model.model.", "model.language_model."),
     heads=("lm_head", "language_model.lm_head", "lm_head"),
     ignored=(
@@ -248,3 +248,4 @@ GEMMA3 = Layout(
         "model.multi_modal_projector.",
     ),
 )
+"""Of a family that may be the language model of a model with other parts (``weft.models.families.wrappers``)."""

@@ -15,6 +15,7 @@ from weft.models.families.family import (
     Derived,
     Family,
     Field,
+    defaults_of,
     epsilon,
     key_heads,
     positions,
@@ -28,6 +29,7 @@ from weft.models.families.layers import SMOLLM3, SWITCHED, alike, every, windowe
 from weft.models.families.mixtures import MIXTURES
 from weft.models.families.recurrent import RECURRENT
 from weft.models.families.rope import RopeRule, read_rope, write_rope
+from weft.models.families.wrappers import WRAPPERS, unwrapped
 
 
 def _scale_of(scalar: Any) -> float:
@@ -229,7 +231,7 @@ FAMILIES: Mapping[str, Family] = {
         every(6, "sliding_window_pattern"),
         RopeRule(1000000.0, window_theta=10000.0),
         GEMMA_ALIASES,
-        layout=layout.GEMMA3,
+        layout=layout.WRAPPED,
         inert=frozenset({"hidden_act", "_sliding_window_pattern"}),
     ),
     "ministral3": Family(
@@ -242,6 +244,7 @@ FAMILIES: Mapping[str, Family] = {
         },
         pattern=windowed(None),
         rope=RopeRule(query_scale=True, absent=MINISTRAL_ROPE),
+        layout=layout.WRAPPED,
     ),
     **MIXTURES,
     **RECURRENT,
@@ -259,12 +262,13 @@ def config_from(given: Mapping[str, Any], path: str) -> DecoderConfig:
     ...     "num_attention_heads": 2, "num_hidden_layers": 1}, "config.json").head_dim
     4
     """
-    name = Fields(given, path).one_of("model_type", FAMILIES)
+    given = unwrapped(given, path)
+    name = Fields(given, path).one_of("model_type", [*FAMILIES, *WRAPPERS])
     family = FAMILIES[name]
     fields = Fields(given, path, INERT | family.inert, aliases=family.aliases)
     found: dict[str, Any] = {}
     for key, row in family.rows().items():
-        value = fields(key, row.kind, value_of(row.default, fields), value_of(row.null, fields))
+        value = fields(key, row.kind, *defaults_of(key, row, fields))
         found |= dict.fromkeys(row.attributes, None if value is None else row.read(value))
     found |= {key: value_of(value, fields) for key, value in family.constant.items()}
     if found["activation"] not in ACTIVATION_NAMES:
