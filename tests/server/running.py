@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,10 +77,10 @@ class Served:
         """Return a connection."""
         return socket.create_connection(("127.0.0.1", int(self.url.rpartition(":")[2])), 10)
 
-    def metric(self, name: str, **labels: str) -> float:
+    def metric(self, name: str, *, headers: Mapping[str, str] | None = None, **labels: str) -> float:
         """Return the value of a metric, 0 where it has none; values of further labels are added up."""
         total = 0.0
-        for line in self.get("/metrics").text.splitlines():
+        for line in self.get("/metrics", headers=headers).text.splitlines():
             start, _, value = line.rpartition(" ")
             key, _, rest = start.partition("{")
             if key == name and all(f'{label}="{text}"' in rest for label, text in labels.items()):

@@ -64,7 +64,7 @@ def document(endpoints: Sequence[Endpoint], core: Core) -> dict[str, Any]:
             definitions[reference]["properties"]["model"] = {"const": core.engine.name}
     paths: dict[str, Any] = {}
     for endpoint in endpoints:
-        operation = _operation(endpoint, names, bool(core.settings.api_keys))
+        operation = _operation(endpoint, names, core.engine.name, bool(core.settings.api_keys))
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = operation
     security = {"bearer": {"type": "http", "scheme": "bearer"}, "key": _key_header()}
     return {
@@ -86,7 +86,7 @@ def _json(reference: str) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": PREFIX + reference}}}
 
 
-def _operation(endpoint: Endpoint, names: Mapping[Any, Any], keys: bool) -> dict[str, Any]:
+def _operation(endpoint: Endpoint, names: Mapping[Any, Any], name: str, keys: bool) -> dict[str, Any]:
     """Return an endpoint's operation: its body, its answers and its errors."""
     error = "AnthropicError" if endpoint.path.startswith("/v1/messages") else "OpenAIError"
     statuses = dict(BODY_ERRORS) if endpoint.body is not None else {}
@@ -114,7 +114,7 @@ def _operation(endpoint: Endpoint, names: Mapping[Any, Any], keys: bool) -> dict
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     if "{model}" in endpoint.path:
         operation["parameters"] = [
-            {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+            {"name": "model", "in": "path", "required": True, "schema": {"const": name}}
         ]
     if endpoint.guarded and keys:
         operation["security"] = [{"bearer": []}, {"key": []}]
