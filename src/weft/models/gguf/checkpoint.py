@@ -11,14 +11,8 @@ import numpy as np
 from weft import dtypes
 from weft.dtypes import DType
 from weft.models.decoder import Decoder
-from weft.models.gguf.architectures import (
-    IGNORED,
-    LAYER_NAMES,
-    NAMES,
-    architecture_of,
-    config_of,
-    tensor_name,
-)
+from weft.models.families.layout import BASE, Places
+from weft.models.gguf.architectures import IGNORED, architecture_of, config_of, with_factors
 from weft.models.gguf.reader import GGUFFile
 from weft.models.loading import Ledger, LoadingSource
 from weft.models.quant.format import QuantFormat
@@ -30,74 +24,87 @@ class GGUFSource(LoadingSource):
     """Weights of a GGUF file under the model's names; with ``quantized`` matrices stay quantised where kernels can."""
 
     def __init__(
-        self, file: GGUFFile, ledger: Ledger, dtype: DType, device: str, heads: dict[str, int], quantized: bool,
-        quantize: QuantFormat | None = None, prefix: str = "",
+        self, file: GGUFFile, ledger: Ledger, dtype: DType, device: str, places: Places, heads: dict[str, int],
+        quantized: bool, quantize: QuantFormat | None = None, prefix: str = "",
     ) -> None:  # fmt: skip
         super().__init__(ledger, dtype, device, prefix, quantize)
-        self.file, self.heads, self.quantized = file, heads, quantized
+        self.file, self.places, self.heads, self.quantized = file, places, heads, quantized
 
     def __truediv__(self, name: str) -> GGUFSource:
-        prefix = f"{self.prefix}{name}."
         return GGUFSource(
-            self.file, self.ledger, self.dtype, self.device, self.heads, self.quantized, self.quantize, prefix
-        )
+            self.file, self.ledger, self.dtype, self.device, self.places, self.heads, self.quantized, self.quantize,
+            f"{self.prefix}{name}.",
+        )  # fmt: skip
 
     def weight(self, rows: int, columns: int) -> Tensor | QuantizedMatrix:
         """The matrix of this part, with the file's own quants where kernels take them."""
         name = f"{self.prefix}weight"
-        found = self.file.tensors.get(tensor_name(name))
+        found = self.file.tensors.get(self.places.of(name).name)
         own = self.quantized and found is not None and QuantizedMatrix.suits(found.format, columns)
-        if found is None or not own or found.shape != (rows, columns):
+        if found is None or not own or found.shape != self.placed(name, (rows, columns))[1]:
             return super().weight(rows, columns)
         self.has("weight", (rows, columns))
-        return QuantizedMatrix.of(found.format, self.rows(name), self.device)
+        return QuantizedMatrix.of(found.format, self.rows(name, rows), self.device)
 
     def names(self) -> list[str]:
-        """The model's names of all tensors; a tensor without one keeps its own."""
-        backward = {theirs: ours for ours, theirs in NAMES.items()}
-        parts = {theirs: ours for ours, theirs in LAYER_NAMES.items()}
+        """The model's names of all tensors; a tensor that holds several weights, or is unknown, keeps its own."""
+        layout = self.places.layout
+        backward = {theirs: ours for ours, theirs in layout.names.items()}
+        fused = {each.name for each in layout.fused}
 
         def ours(name: str) -> str:
-            if name in backward:
-                return backward[name]
-            pieces = name.split(".")
-            if len(pieces) == 4 and pieces[0] == "blk" and pieces[2] in parts:
-                return f"model.layers.{pieces[1]}.{parts[pieces[2]]}.{pieces[3]}"
-            return name
+            module, _, kind = name.rpartition(".")
+            if module in layout.heads:
+                return f"lm_head.{kind}"
+            pieces = module.split(".")
+            index = pieces[1] if pieces[0] == "blk" and len(pieces) > 1 else ""
+            pattern = ".".join(["blk", "*", *pieces[2:]]) if index else module
+            if pattern in fused or pattern not in backward:
+                return name
+            return f"{BASE}{backward[pattern].replace('*', index)}.{kind}"
 
         return [ours(name) for name in self.file.tensors if name not in IGNORED]
 
+    def placed(self, name: str, shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
+        """Return the name of the tensor that holds a weight, the model's where it holds nothing else, and its shape."""
+        place = self.places.of(name)
+        return place.name if place.fused else name, place.shape(shape)
+
     def shape_of(self, name: str) -> tuple[int, ...] | None:
-        """A tensor's shape."""
-        found = self.file.tensors.get(tensor_name(name))
+        """The shape of the tensor that holds a weight."""
+        found = self.file.tensors.get(self.places.of(name).name)
         return None if found is None else found.shape
 
     def read(self, name: str, start: int, stop: int) -> Any:
-        """Rows of a tensor, float32."""
-        tensor, rows = self.file.tensors[tensor_name(name)], self.rows(name)
+        """Rows of a weight, float32."""
+        place = self.places.of(name)
+        tensor = self.file.tensors[place.name]
         if len(tensor.shape) == 1:
-            return tensor.format.dequantize(rows[:1])[0, start:stop]
+            values = tensor.format.dequantize(self.file.read(place.name))[0]
+            # these files hold 1 + weight
+            shifted = self.places.config.norm == "rms_plus_one" and name.endswith("norm.weight")
+            return place.rows_of(values, start, stop) - np.float32(shifted)
         inner = math.prod(tensor.shape[1:-1])
-        values = tensor.format.dequantize(rows[start * inner : stop * inner])
+        values = tensor.format.dequantize(self.rows(name, tensor.shape[0])[start * inner : stop * inner])
         return values.reshape(stop - start, *tensor.shape[1:])
 
-    def rows(self, name: str) -> Rows:
-        """A tensor's bytes by rows, those of queries and keys in the order of the model."""
-        return Rows(self.file.read(tensor_name(name)), self.heads.get(name.split(".")[-2], 0))
+    def rows(self, name: str, count: int) -> Rows:
+        """A matrix's bytes by rows, those of queries and keys in the order of the model."""
+        place = self.places.of(name)
+        return Rows(self.file.read(place.name), place.start, count, self.heads.get(name.split(".")[-2], 0))
 
 
 class Rows:
-    """Rows of bytes; with ``heads`` in the model's order, half a head apart where GGUF has neighbouring pairs.
+    """``count`` rows of bytes from row ``first`` on; with ``heads`` in the model's order.
 
-    GGUF pairs neighbouring rows of a head for the rotation.
+    GGUF pairs neighbouring rows of a head for the rotation, the model rows half a head apart.
     """
 
-    def __init__(self, stored: Any, heads: int = 0) -> None:
-        self.stored, self.shape = stored, stored.shape
+    def __init__(self, stored: Any, first: int, count: int, heads: int = 0) -> None:
+        self.stored, self.shape = stored[first : first + count], (count, stored.shape[1])
         self.order = None
         if heads:
-            numbers = np.arange(len(stored)).reshape(heads, -1, 2)
-            self.order = numbers.swapaxes(1, 2).reshape(-1)
+            self.order = np.arange(count).reshape(heads, -1, 2).swapaxes(1, 2).reshape(-1)
 
     def __len__(self) -> int:
         return len(self.stored)
@@ -116,10 +123,15 @@ def load_gguf(
     other matrices are quantised whose columns are a multiple of its group.
     """
     path = str(file.path)
-    config = config_of(file.metadata, file.tensors, path)
-    interleaved = architecture_of(file.metadata, path).interleaved
-    heads = {"q_proj": config.num_heads, "k_proj": config.num_kv_heads} if interleaved else {}
-    source = GGUFSource(file, Ledger(progress), dtype, device, heads, quantized, quantize)
+    config = with_factors(
+        config_of(file.metadata, file.tensors, path),
+        lambda name: file.tensors[name].format.dequantize(file.read(name)),
+        file.tensors,
+    )
+    architecture = architecture_of(file.metadata, path)
+    heads = {"q_proj": config.num_heads, "k_proj": config.num_kv_heads} if architecture.interleaved else {}
+    places = Places(architecture.layout, config)
+    source = GGUFSource(file, Ledger(progress), dtype, device, places, heads, quantized, quantize)
     model = Decoder(config, source)
     source.finish(path)
     return model
