@@ -15,7 +15,7 @@ import numpy as np
 
 import weft as wf
 from weft.cli.answering import demo_model
-from weft.engine.tokenizer import from_gguf
+from weft.engine.vocabulary import from_gguf
 from weft.models import Decoder
 from weft.models.cache import pages_for
 from weft.models.gguf import GGUFFile, load_gguf

@@ -7,7 +7,7 @@ from typing import Any
 from tokenizers.pre_tokenizers import ByteLevel
 
 from weft.engine import Tokenizer
-from weft.engine.tokenizer import from_gguf
+from weft.engine.vocabulary import from_gguf
 
 LETTERS: list[str] = sorted(ByteLevel.alphabet())
 MERGES = ["h e", "l l", "he ll", "hell o", "Ġ Ġ", "ĠĠ ĠĠ", "Ġ t", "1 2"]

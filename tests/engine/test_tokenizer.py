@@ -13,7 +13,7 @@ from tests.engine.demo import needs_demo_model
 from tests.engine.reference import FILE
 from weft.cli.answering import demo_model
 from weft.engine import Tokenizer
-from weft.engine.tokenizer import PRE_TOKENIZERS, from_gguf
+from weft.engine.vocabulary import PRE_TOKENIZERS, from_gguf
 from weft.errors import FormatError, UnsupportedError, WeftError
 from weft.models.gguf import GGUFFile
 
@@ -132,7 +132,7 @@ def test_bytes_that_are_no_text_are_not_held_back_for_ever() -> None:
 @pytest.mark.parametrize(
     ("changed", "part", "kind"),
     [
-        ({"model": "llama"}, "tokenizer.ggml.model", UnsupportedError),
+        ({"model": "t5"}, "tokenizer.ggml.model", UnsupportedError),
         ({"model": None}, "tokenizer.ggml.model", FormatError),
         ({"pre": "unheard-of"}, "tokenizer.ggml.pre", UnsupportedError),
         ({"pre": [1]}, "tokenizer.ggml.pre", UnsupportedError),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,7 @@ from weft.errors import FormatError, UnsupportedError, WeftError
 from weft.models import Decoder
 from weft.models.cache import pages_for
 from weft.models.gguf import GGUFFile, load_gguf
+from weft.models.quant.projection import QuantizedMatrix
 
 Array = np.ndarray[Any, Any]
 BATCH, TOKENS = 2, 21
@@ -172,3 +175,49 @@ def test_metadata_that_is_not_covered_or_impossible_is_named(
     with GGUFFile(path) as file, pytest.raises(kind, match=part.replace(".", r"\.")) as raised:
         load_gguf(file)
     assert str(path) in str(raised.value)
+
+
+def test_factors_of_llama_3_become_its_scaling_and_others_divide_the_frequencies(tmp_path: Path) -> None:
+    assert loaded(tmp_path / "a.gguf", "llama-llama3").config.rope.scaling == "llama3"
+    made = reference("llama")[0]
+    factors = np.array([1.0, 3.0, 2.5], np.float32)
+    weights = {**tensors(made), "rope_freqs.weight": factors}
+    with GGUFFile(write(tmp_path / "b.gguf", made, weights=weights)) as file:
+        found = load_gguf(file)
+    ids = reference("llama")[1]
+    angle = made.model.rotary_emb
+    before = angle.inv_freq.clone()
+    angle.inv_freq /= torch.from_numpy(factors)
+    with torch.no_grad():
+        expected = made(torch.from_numpy(ids)).logits.numpy()
+    angle.inv_freq.copy_(before)
+    close(found(wf.tensor(ids)), expected)
+
+
+@pytest.mark.parametrize("factors", [[1.0, 2.0], [1.0, 0.0, 2.0], [1.0, float("nan"), 2.0]])
+def test_impossible_factors_are_named(tmp_path: Path, factors: list[float]) -> None:
+    made = reference("llama")[0]
+    weights = {**tensors(made), "rope_freqs.weight": np.array(factors, np.float32)}
+    path = write(tmp_path / "a.gguf", made, weights=weights)
+    with GGUFFile(path) as file, pytest.raises(FormatError, match=r"rope_freqs\.weight"):
+        load_gguf(file)
+
+
+@pytest.mark.parametrize("name", ["phi3", "gpt2", "gemma3"])
+def test_quantised_tensors_of_several_weights_and_shifted_norms(tmp_path: Path, name: str) -> None:
+    sizes = {"hidden_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 96}
+    if name == "gpt2":
+        del sizes["intermediate_size"]
+    else:
+        sizes["head_dim"] = 32
+    case = CASES[name]
+    own = model(replace(case, changed={**case.changed, **sizes}))
+    given = tensors(own)
+    path = tmp_path / "a.gguf"
+    write(path, own, weights=given, quants=gguf.GGMLQuantizationType.Q8_0)
+    with GGUFFile(path) as file:
+        kept, floats = load_gguf(file), load_gguf(file, quantized=False)
+    ids = wf.tensor(np.arange(10)[None] * 11 % 131)
+    exact, found = (made(ids).numpy() for made in (floats, kept))
+    assert 0 < np.abs(exact - found).max() / np.abs(exact).max() < 0.05
+    assert any(isinstance(part, QuantizedMatrix) for part in kept.modules())

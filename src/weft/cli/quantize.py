@@ -14,7 +14,7 @@ from weft import models
 from weft.cli.answering import loading
 from weft.cli.files import size
 from weft.engine.directory import copy_tokenizer, write_tokenizer
-from weft.engine.tokenizer import from_gguf
+from weft.engine.vocabulary import from_gguf
 from weft.errors import ArgumentError, MissingFileError, mistake
 from weft.models.directory import counting
 from weft.models.gguf import GGUFFile, load_gguf

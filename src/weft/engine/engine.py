@@ -20,7 +20,8 @@ from weft.engine.sampling import Sampling
 from weft.engine.scheduler import Scheduler, Stats
 from weft.engine.scoring import Score, Scorer
 from weft.engine.template import ChatTemplate
-from weft.engine.tokenizer import Tokenizer, from_gguf
+from weft.engine.tokenizer import Tokenizer
+from weft.engine.vocabulary import from_gguf
 from weft.errors import ArgumentError, UnsupportedError, mistake
 from weft.models import Decoder
 from weft.models import load as load_model

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from weft.engine.packages import required
-from weft.errors import FormatError, UnsupportedError, mistake
+from weft.errors import FormatError, mistake
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Library
-
-CONTROL, USER_DEFINED = 3, 4
-"""GGUF's types of tokens that are matched as a whole: control tokens, and others that were added."""
 
 
 class Tokenizer:
@@ -106,108 +103,3 @@ def from_json(text: str, eos: Iterable[int], bos: int | None = None) -> Tokenize
     library = required("tokenizers", "tokenizing").Tokenizer.from_str(text)
     added = [token.content for token in library.get_added_tokens_decoder().values() if token.special]
     return Tokenizer(library, added, eos, bos)
-
-
-def _smollm(pre: Any) -> list[Any]:
-    return [pre.Digits(individual_digits=True), pre.ByteLevel(add_prefix_space=False)]
-
-
-def _split(pattern: str) -> Callable[[Any], list[Any]]:
-    def made(pre: Any) -> list[Any]:
-        regex = required("tokenizers", "tokenizing").Regex(pattern)
-        return [pre.Split(regex, "isolated"), pre.ByteLevel(add_prefix_space=False, use_regex=False)]
-
-    return made
-
-
-_WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-PRE_TOKENIZERS: Mapping[str, Callable[[Any], list[Any]]] = {
-    "smollm": _smollm,
-    "gpt-2": lambda pre: [pre.ByteLevel(add_prefix_space=False)],
-    "llama-bpe": _split(_WORDS % "{1,3}"),
-    "qwen2": _split(_WORDS % ""),
-}
-"""How text is cut before merges, by ``tokenizer.ggml.pre``."""
-
-
-WHOLE_WORDS = frozenset({"llama-bpe"})
-"""Kinds that take a word of the vocabulary without merges, and begin a text with BOS unless the file forbids it."""
-
-
-def from_gguf(metadata: Mapping[str, Any], path: str) -> Tokenizer:
-    """The tokenizer in a GGUF file's metadata; ``UnsupportedError`` names a kind that weft lacks."""
-    library, keys = required("tokenizers", "tokenizing"), _Keys(metadata, path)
-    model, pre = keys("model", str), metadata.get("tokenizer.ggml.pre", "gpt-2")
-    if model != "gpt2":
-        raise UnsupportedError(mistake(repr(path), "tokenizer.ggml.model", repr(model)[:60], "'gpt2'"))
-    if not isinstance(pre, str) or pre not in PRE_TOKENIZERS:
-        known = ", ".join(PRE_TOKENIZERS)
-        raise UnsupportedError(mistake(repr(path), "tokenizer.ggml.pre", repr(pre)[:60], f"one of {known}"))
-    texts, kinds = keys.texts("tokens"), keys("token_type", list)
-    if len(texts) != len(kinds):
-        raise keys.error("token_type", f"{len(kinds)} entries", f"{len(texts)}, as tokens")
-    vocabulary = {text: at for at, text in enumerate(texts)}
-    if len(vocabulary) != len(texts):
-        twice = next(text for at, text in enumerate(texts) if vocabulary[text] != at)
-        raise keys.error("tokens", f"{twice!r} twice", "tokens that differ")
-    tokenizer = library.Tokenizer(
-        library.models.BPE(
-            vocab=vocabulary, merges=_merges(keys, vocabulary), ignore_merges=pre in WHOLE_WORDS
-        )
-    )
-    tokenizer.pre_tokenizer = library.pre_tokenizers.Sequence(PRE_TOKENIZERS[pre](library.pre_tokenizers))
-    tokenizer.decoder = library.decoders.ByteLevel()
-    control = [text for text, kind in zip(texts, kinds, strict=True) if kind == CONTROL]
-    tokenizer.add_special_tokens(control)
-    tokenizer.add_tokens([text for text, kind in zip(texts, kinds, strict=True) if kind == USER_DEFINED])
-    ends = [keys.token(f"{name}_token_id", len(texts)) for name in ("eos", "eot", "eom")]
-    bos = keys.token("bos_token_id", len(texts))
-    add_bos = metadata.get("tokenizer.ggml.add_bos_token", pre in WHOLE_WORDS)
-    return Tokenizer(tokenizer, control, {end for end in ends if end is not None}, bos if add_bos else None)
-
-
-def _merges(keys: _Keys, vocabulary: Mapping[str, int]) -> list[tuple[str, str]]:
-    """Pairs of tokens, in the order in which they are merged."""
-    merges = []
-    for merge in keys.texts("merges"):
-        first, _, second = merge.partition(" ")
-        if first not in vocabulary or second not in vocabulary or first + second not in vocabulary:
-            raise keys.error("merges", repr(merge), "two tokens and a space, which together are a token")
-        merges.append((first, second))
-    return merges
-
-
-class _Keys:
-    """The checked keys ``tokenizer.ggml`` of a file."""
-
-    def __init__(self, metadata: Mapping[str, Any], path: str) -> None:
-        self.metadata, self.path = metadata, path
-
-    def error(self, key: str, given: object, expected: str) -> FormatError:
-        """An impossible value."""
-        return FormatError(mistake(repr(self.path), f"tokenizer.ggml.{key}", str(given)[:60], expected))
-
-    def __call__(self, key: str, kind: type) -> Any:
-        """The value of a key that must be there."""
-        value = self.metadata.get(f"tokenizer.ggml.{key}")
-        if not isinstance(value, kind):
-            raise self.error(key, repr(value), f"a {kind.__name__}")
-        return value
-
-    def texts(self, key: str) -> list[str]:
-        """A list of texts."""
-        values: list[str] = self(key, list)
-        wrong = next((value for value in values if not isinstance(value, str)), None)
-        if wrong is not None:
-            raise self.error(key, repr(wrong), "texts")
-        return values
-
-    def token(self, key: str, size: int) -> int | None:
-        """A token's id in a vocabulary of ``size``; None where the file names none."""
-        value: int | None = self.metadata.get(f"tokenizer.ggml.{key}")
-        if value is not None and (type(value) is not int or not 0 <= value < size):
-            raise self.error(key, repr(value), f"a token, 0 to {size - 1}")
-        return value

@@ -61,6 +61,7 @@ def _layout(names: Mapping[str, str] | None = None, fused: tuple[Fused, ...] = (
     return Layout({**NAMES, **(names or {})}, fused, bases=("",), heads=("output",))
 
 
+USUAL = _layout()
 Fields = dict[str, Any]
 
 
@@ -82,12 +83,12 @@ class Architecture:
     interleaved: bool = False
     keys: Mapping[str, tuple[str, type[int] | type[float]]] = field(default_factory=dict)
     adapt: Callable[[_Keys, Mapping[str, Any], Fields], None] = lambda keys, tensors, fields: None
-    layout: Layout = _layout()
+    layout: Layout = USUAL
     epsilon: str = "attention.layer_norm_rms_epsilon"
 
 
 def _llama(keys: _Keys, tensors: Mapping[str, Any], fields: Fields) -> None:
-    fields["attention_bias"] = "blk.0.attn_q.bias" in tensors
+    fields["attention_bias"] = all(f"blk.0.attn_{part}.bias" in tensors for part in ("q", "k", "v", "output"))
     fields["mlp_bias"] = "blk.0.ffn_up.bias" in tensors
 
 

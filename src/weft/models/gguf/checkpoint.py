@@ -83,28 +83,35 @@ class GGUFSource(LoadingSource):
             values = tensor.format.dequantize(self.file.read(place.name))[0]
             # these files hold 1 + weight
             shifted = self.places.config.norm == "rms_plus_one" and name.endswith("norm.weight")
-            return place.rows_of(values, start, stop) - np.float32(shifted)
+            order = pairs_apart(len(values), self.heads.get(name.split(".")[-2], 0))
+            return place.rows_of(values[order], start, stop) - np.float32(shifted)
         inner = math.prod(tensor.shape[1:-1])
-        values = tensor.format.dequantize(self.rows(name, tensor.shape[0])[start * inner : stop * inner])
+        values = tensor.format.dequantize(self.rows(name)[start * inner : stop * inner])
         return values.reshape(stop - start, *tensor.shape[1:])
 
-    def rows(self, name: str, count: int) -> Rows:
-        """A matrix's bytes by rows, those of queries and keys in the order of the model."""
+    def rows(self, name: str, count: int | None = None) -> Rows:
+        """``count`` rows or all of a matrix as bytes, those of queries and keys in the order of the model."""
         place = self.places.of(name)
         return Rows(self.file.read(place.name), place.start, count, self.heads.get(name.split(".")[-2], 0))
 
 
-class Rows:
-    """``count`` rows of bytes from row ``first`` on; with ``heads`` in the model's order.
+def pairs_apart(count: int, heads: int) -> Any:
+    """Return the order of rows in which the pairs that rotate lie half a head apart, not side by side as in GGUF.
 
-    GGUF pairs neighbouring rows of a head for the rotation, the model rows half a head apart.
+    >>> pairs_apart(8, 2).tolist(), pairs_apart(3, 0).tolist()
+    ([0, 2, 1, 3, 4, 6, 5, 7], [0, 1, 2])
     """
+    numbers = np.arange(count)
+    return numbers.reshape(heads, -1, 2).swapaxes(1, 2).reshape(-1) if heads else numbers
 
-    def __init__(self, stored: Any, first: int, count: int, heads: int = 0) -> None:
-        self.stored, self.shape = stored[first : first + count], (count, stored.shape[1])
-        self.order = None
-        if heads:
-            self.order = np.arange(count).reshape(heads, -1, 2).swapaxes(1, 2).reshape(-1)
+
+class Rows:
+    """Rows of bytes from row ``first`` on, ``count`` or all; with ``heads`` in the model's order."""
+
+    def __init__(self, stored: Any, first: int, count: int | None, heads: int = 0) -> None:
+        self.stored = stored[first:] if count is None else stored[first : first + count]
+        self.shape = self.stored.shape
+        self.order = pairs_apart(len(self.stored), heads) if heads else None
 
     def __len__(self) -> int:
         return len(self.stored)
