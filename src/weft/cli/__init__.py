@@ -16,6 +16,7 @@ COMMANDS = {
     "generate": "continue a text with a language model",
     "serve": "serve a language model over HTTP: OpenAI's and Anthropic's protocols, and a chat page",
     "quantize": "quantise a language model to 4 or 8 bits, into a new directory",
+    "bench": "measure a language model: rates, memory and the use of the device's bandwidth",
     "devices": "list the devices of this machine, and explain which is the default",
     "plan": "show what a saved plan does, also on a machine without its device",
     "tune": "measure the fastest forms of a program's kernels on a device, and keep them for later programs",
