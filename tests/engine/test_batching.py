@@ -16,10 +16,14 @@ import weft as wf
 from tests.engine import byte_vocabulary
 from tests.engine.demo import demo, needs_demo_model
 from tests.engine.test_engine import CONTEXT, VOCABULARY, path
+from tests.models.checkpoints import Case
+from tests.models.checkpoints import model as hf_model
+from tests.models.mixed_cases import MIXED
+from tests.models.test_families import CASES
 from weft.devices.base import Device
 from weft.engine import Completion, Engine
 from weft.errors import ArgumentError, DeviceError
-from weft.models import Decoder, DecoderConfig, LayerConfig, RopeConfig
+from weft.models import Decoder, DecoderConfig, LayerConfig, RopeConfig, load
 from weft.models.cache import PAGE
 from weft.models.source import RandomSource
 
@@ -92,6 +96,35 @@ def test_layers_with_windows_give_back_the_pages_that_they_do_not_see() -> None:
     fresh = Engine(model, engine.tokenizer, context=700)
     assert again.tokens == fresh.generate(longer, max_tokens=5, ignore_eos=True).tokens
     assert paging.free == paging.total
+
+
+def test_short_convolutions_in_batches(device: Device, tmp_path: Path) -> None:
+    batched_as_alone(tmp_path, "lfm2", device.name)
+
+
+@pytest.mark.parametrize("name", ["qwen3_5", "qwen3_moe"])
+def test_states_and_mixtures_in_batches(tmp_path: Path, name: str) -> None:
+    batched_as_alone(tmp_path, name, "cpu")
+
+
+def batched_as_alone(tmp_path: Path, name: str, device: str) -> None:
+    """Check that a family's tokens depend on no neighbour, and that the beginning of a second turn is reused."""
+    case = {**CASES, **MIXED}[name]
+    sizes = {"vocab_size": VOCABULARY, "max_position_embeddings": 256}
+    made = hf_model(Case(case.family, {**case.changed, **sizes}))
+    made.save_pretrained(tmp_path / name)
+    weights = load(tmp_path / name, device=device)
+    engine = Engine(weights, byte_vocabulary.byte_tokenizer(), slots=3, cache_tokens=400)
+    given = [*prompts(5, 90), [7]]
+    requests = [engine.submit(ids, **OPTIONS) for ids in given]
+    together = [request.result().tokens for request in requests]
+    fresh = Engine(weights, engine.tokenizer, slots=1)
+    assert together == [alone(fresh, ids) for ids in given]
+    longest = max(given, key=len)
+    turn = [*longest, *requests[given.index(longest)].completion.tokens, 3, 4, 5]
+    again = engine.generate(turn, **OPTIONS)
+    assert again.cached_tokens >= PAGE
+    assert again.tokens == alone(Engine(weights, engine.tokenizer, slots=1), turn)
 
 
 @needs_demo_model
