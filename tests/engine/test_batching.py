@@ -295,3 +295,19 @@ def test_a_thousand_requests_leave_memory_flat(path: Path) -> None:
 def test_impossible_sizes(path: Path, name: str, value: int) -> None:
     with pytest.raises(ArgumentError, match=name):
         Engine.load(path, **{name: value})
+
+
+@pytest.mark.parametrize("dtype", [wf.float16, wf.bfloat16])
+def test_keys_and_values_in_16_bits(device: Device, path: Path, dtype: wf.dtype) -> None:
+    half, full = (
+        Engine.load(path, device=device.name, cache_dtype=kind, slots=2, context=40) for kind in (dtype, None)
+    )
+    sizes = [engine.driver.scheduler.runner.cache.nbytes for engine in (half, full)]
+    assert 2 * sizes[0] == sizes[1]
+    options: dict[str, Any] = {"max_tokens": 4, "ignore_eos": True, "logprobs": 1}
+    given = prompts(6, 30)
+    pairs = [[engine.generate(ids, **options).logprobs[0] for engine in (half, full)] for ids in given]
+    near = [
+        abs(first.logprob - second.logprob) < 0.02 for first, second in pairs if first.token == second.token
+    ]
+    assert sum(near) >= 5

@@ -44,7 +44,8 @@ class Engine:
 
     def __init__(
         self, model: Decoder, tokenizer: Tokenizer, template: ChatTemplate | None = None, *,
-        context: int | None = None, slots: int = 16, cache_tokens: int | None = None, name: str = "model",
+        context: int | None = None, slots: int = 16, cache_tokens: int | None = None,
+        cache_dtype: DType | None = None, name: str = "model",
     ) -> None:  # fmt: skip
         most = model.config.max_positions
         if context is not None and not 0 < context <= most:
@@ -67,13 +68,13 @@ class Engine:
         if cache_tokens is not None and cache_tokens < self.context:
             expected = f"at least the context, {self.context}"
             raise ArgumentError(mistake("Engine", "cache_tokens", cache_tokens, expected))
-        self.driver = Driver(Scheduler(Runner(model, slots, self.context, cache_tokens)))
+        self.driver = Driver(Scheduler(Runner(model, slots, self.context, cache_tokens, cache_dtype)))
 
     @classmethod
     def load(
         cls, path: str | os.PathLike[str], *, device: str = "cpu", dtype: DType = dtypes.float32,
         context: int | None = None, slots: int = 16, cache_tokens: int | None = None,
-        quantize: str | None = None,
+        cache_dtype: DType | None = None, quantize: str | None = None,
         progress: Callable[[str, int, int], None] | None = None,
     ) -> Engine:  # fmt: skip
         """Load a GGUF file, or a directory with ``config.json``, safetensors and ``tokenizer.json``.
@@ -86,6 +87,7 @@ class Engine:
             slots: requests that run together; further ones wait.
             cache_tokens: tokens of all running requests together that the cache holds, the context at least; None for
                 that. What running requests leave free keeps the beginnings of earlier ones.
+            cache_dtype: the type of keys and values; None takes ``dtype``.
             quantize: ``"int8"`` or ``"int4"`` quantises the matrices that the files hold as floats; those that they
                 hold quantised stay as they are, as do those whose columns are no multiple of 32.
             progress: is told name, number and total of the tensors that are read.
@@ -100,7 +102,9 @@ class Engine:
             expected = f"None or one of {', '.join(map(repr, QUANTIZE))}"
             raise ArgumentError(mistake("Engine.load", "quantize", repr(quantize), expected))
         form = None if quantize is None else QUANTIZE[quantize]
-        sizes: dict[str, Any] = {"context": context, "slots": slots, "cache_tokens": cache_tokens}
+        sizes: dict[str, Any] = {
+            "context": context, "slots": slots, "cache_tokens": cache_tokens, "cache_dtype": cache_dtype,
+        }  # fmt: skip
         path = locate(path)
         if path.is_dir():
             model = load_model(path, dtype=dtype, device=device, quantize=form, progress=progress)

@@ -15,6 +15,7 @@ import numpy as np
 from weft import dtypes
 from weft.autograd import no_grad
 from weft.compiler.jit import jit
+from weft.dtypes import DType
 from weft.engine.choosing import Chooser, Chosen, Needs
 from weft.models import CacheView, Decoder
 from weft.models.cache import PAGE, pages_for
@@ -30,13 +31,15 @@ ROWS = (1, 4, 16, 64, 256)
 class Runner:
     """Runs up to ``slots`` sequences of at most ``context`` tokens, with room for ``tokens`` of all together."""
 
-    def __init__(self, model: Decoder, slots: int, context: int, tokens: int | None = None) -> None:
+    def __init__(
+        self, model: Decoder, slots: int, context: int, tokens: int | None = None, dtype: DType | None = None
+    ) -> None:
         self.model, self.slots, self.context = model, slots, context
         self.recurrent = any(part.of_sequence for layer in model.stores() for part in layer.values())
         """Whether layers keep a state of the sequence; rows after the slots are then for copies of states."""
         rows = 1 + slots
         self.snapshots = range(rows, rows + 2 * slots if self.recurrent else rows)
-        self.cache = model.cache(self._sizes(tokens or context), rows + len(self.snapshots))
+        self.cache = model.cache(self._sizes(tokens or context), rows + len(self.snapshots), dtype)
         self.device = str(self.cache.device)
         self.chooser = Chooser(slots + 1, model.config.vocab_size, self.device)
         self._tokens = zeros(slots + 1, dtype=dtypes.int64, device=self.device)
