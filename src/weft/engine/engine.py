@@ -12,8 +12,10 @@ from weft import dtypes
 from weft.dtypes import DType
 from weft.engine.directory import read_tokenizer
 from weft.engine.driver import Driver
+from weft.engine.graph import ModelGraph, model_graph
 from weft.engine.hub import locate
 from weft.engine.parsing import OutputParser, output_parser
+from weft.engine.parsing.formats import format_of
 from weft.engine.request import Completion, Delta, Request
 from weft.engine.runner import ROWS, Runner
 from weft.engine.sampling import Sampling
@@ -243,6 +245,25 @@ class Engine:
         ids = self._ids(prompt)
         with self.driver.paused():
             return self._scorer.score(ids)
+
+    def graph(self, tokens: int = 1) -> ModelGraph:
+        """Return the traced graph of a call of ``tokens`` tokens, as data for readers; nothing is computed."""
+        if not 0 < tokens <= self.context:
+            raise ArgumentError(mistake("graph", "tokens", tokens, f"1 to {self.context}, the context"))
+        cache = self.driver.scheduler.runner.cache
+        with self.driver.paused():
+            return model_graph(self.model, cache, tokens, self.context, self.capabilities)
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """What the model can be asked for."""
+        template = self.template
+        found = {
+            "chat": template is not None,
+            "tools": template is not None and template.takes_tools and template.format.name != "plain",
+            "reasoning": template is not None and format_of(template.source)[1] is not None,
+        }
+        return ("generate", "score", *(name for name, has in found.items() if has))
 
     @cached_property
     def _scorer(self) -> Scorer:
