@@ -8,10 +8,49 @@ from typing import Any
 import numpy as np
 
 Schema = dict[str, Any]
-NAMES = ["id", "name", "größe", "a b", 'say "hi"', "back\\slash", "x", "items", "type", "$ref", "ключ", "émoji 😀", ""]
-PATTERNS = ["^[a-z]{2,6}$", "^(red|green|blue)$", "[0-9]{3}", "^\\d{4}-\\d{2}$", "^a.c", "(foo)+", "^[^\\s]{1,4}$", "^\\p{Lu}x*$"]
+NAMES = [
+    "id",
+    "name",
+    "größe",
+    "a b",
+    'say "hi"',
+    "back\\slash",
+    "x",
+    "items",
+    "type",
+    "$ref",
+    "ключ",
+    "émoji 😀",
+    "",
+]
+PATTERNS = [
+    "^[a-z]{2,6}$",
+    "^(red|green|blue)$",
+    "[0-9]{3}",
+    "^\\d{4}-\\d{2}$",
+    "^a.c",
+    "(foo)+",
+    "^[^\\s]{1,4}$",
+    "^\\p{Lu}x*$",
+]
 FORMATS = ["date", "time", "date-time", "uuid", "ipv4", "email", "hostname", "duration"]
-VALUES: list[Any] = [None, True, False, 0, -3, 2.5, 1e3, "", "yes", "né 😀", 'q"\\', [], [1, "a"], {}, {"k": [None]}]
+VALUES: list[Any] = [
+    None,
+    True,
+    False,
+    0,
+    -3,
+    2.5,
+    1e3,
+    "",
+    "yes",
+    "né 😀",
+    'q"\\',
+    [],
+    [1, "a"],
+    {},
+    {"k": [None]},
+]
 
 
 class Random:
@@ -20,6 +59,7 @@ class Random:
     def __init__(self, seed: int, depth: int = 3) -> None:
         self.rng, self.depth = np.random.default_rng(seed), depth
         self.definitions: dict[str, Schema] = {}
+        self.names = 0
 
     def schema(self) -> Schema:
         """Return a schema with its definitions."""
@@ -92,7 +132,14 @@ class Random:
         return {"const": self.pick(VALUES)}
 
     def simple(self, level: int) -> Schema:
-        return self.pick([{"type": "boolean"}, {"type": "null"}, {"type": ["integer", "null"]}, {"type": ["boolean", "string"]}])
+        return self.pick(
+            [
+                {"type": "boolean"},
+                {"type": "null"},
+                {"type": ["integer", "null"]},
+                {"type": ["boolean", "string"]},
+            ]
+        )
 
     def object(self, level: int) -> Schema:
         names = [NAMES[at] for at in self.rng.permutation(len(NAMES))[: self.number(1, 4)]]
@@ -105,12 +152,21 @@ class Random:
     def map(self, level: int) -> Schema:
         schema: Schema = {"type": "object", "additionalProperties": self.any(level + 1)}
         if self.chance(0.4):
-            schema = {"type": "object", "patternProperties": {"^[a-z]{1,3}$": self.any(level + 1)}, "additionalProperties": False}
+            schema = {
+                "type": "object",
+                "patternProperties": {"^[a-z]{1,3}$": self.any(level + 1)},
+                "additionalProperties": False,
+            }
         return {**schema, "minProperties": self.number(0, 1), "maxProperties": self.number(1, 3)}
 
     def array(self, level: int) -> Schema:
         least = self.number(0, 2)
-        return {"type": "array", "items": self.any(level + 1), "minItems": least, "maxItems": least + self.number(0, 3)}
+        return {
+            "type": "array",
+            "items": self.any(level + 1),
+            "minItems": least,
+            "maxItems": least + self.number(0, 3),
+        }
 
     def tuple(self, level: int) -> Schema:
         parts = [self.any(level + 1) for _ in range(self.number(1, 3))]
@@ -135,10 +191,11 @@ class Random:
 
     def reference(self, level: int) -> Schema:
         if not self.definitions or self.chance(0.5):
-            name = f"part{len(self.definitions)}"
-            self.definitions[name] = {}
-            tree = {"type": "object", "properties": {"value": self.any(self.depth), "next": {"anyOf": [
-                {"type": "null"}, {"$ref": f"#/$defs/{name}"}]}}, "required": ["value", "next"], "additionalProperties": False}  # fmt: skip
+            self.names += 1
+            name = f"part{self.names}"
+            ends: list[Schema] = [{"type": "null"}, {"$ref": f"#/$defs/{name}"}]
+            tree: Schema = {"type": "object", "properties": {"value": self.any(self.depth), "next": {"anyOf": ends}}}
+            tree |= {"required": ["value", "next"], "additionalProperties": False}
             self.definitions[name] = tree if self.chance(0.5) else self.any(level + 1)
             return {"$ref": f"#/$defs/{name}"}
         return {"$ref": f"#/$defs/{self.pick(list(self.definitions))}"}

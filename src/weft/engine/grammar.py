@@ -1,4 +1,4 @@
-"""``Grammar``: structured output: which tokens may come next so that an answer keeps to a JSON Schema, regex or grammar.
+"""``Grammar``: structured output: the tokens that may come next in an answer that keeps to a schema, regex or grammar.
 
 Masks of tokens come from ``llguidance``, on the host, while the device computes the logits that they apply to. What the
 library does not support is an error before anything is generated.
@@ -7,8 +7,9 @@ library does not support is an error before anything is generated.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
+import math
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -16,6 +17,7 @@ import jsonschema_rs
 import numpy as np
 
 from weft.engine.packages import required
+from weft.engine.schemas import check, narrowed, schema_of
 from weft.engine.tokenizer import Tokenizer
 from weft.errors import ArgumentError, UnsupportedError, mistake
 
@@ -66,7 +68,8 @@ class Constraint:
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            raise UnsupportedError(f"constraint: {self._matcher.get_error()}")
+            reason = self._matcher.get_error().partition("\n")[0]
+            raise UnsupportedError(f"constraint: llguidance gave up ({reason})")
 
 
 class Grammar:
@@ -80,16 +83,29 @@ class Grammar:
     ) -> None:
         vocabulary = _vocabulary(tokenizer)
         parts = [dict(body)] if after is None else [_thinking(after, tokenizer), {**body, "name": "answer"}]
-        matcher = required("llguidance", PURPOSE).LLMatcher(
-            vocabulary, json.dumps({"grammars": parts}), log_level=0
+        library = required("llguidance", PURPOSE)
+        limits = library.LLParserLimits(verbose_errors=False)
+        self._matcher = library.LLMatcher(
+            vocabulary, json.dumps({"grammars": parts}), log_level=0, limits=limits
         )
-        wrong = matcher.get_error() or "; ".join(matcher.get_grammar_warnings())
+        self._tokenizer, self._after = tokenizer, after
+        self._words = -(-vocabulary.vocab_size // 32)
+        wrong = self._matcher.get_error() or "; ".join(self._matcher.get_grammar_warnings()) or self._empty()
         if wrong:
             raise ArgumentError(
-                mistake("structured output", name, repr(given)[:200], "what llguidance supports", wrong.strip())
+                mistake(
+                    "structured output", name, repr(given)[:200], "what llguidance supports", wrong.strip()
+                )
             )
-        self._matcher, self._tokenizer, self._after = matcher, tokenizer, after
-        self._words = -(-vocabulary.vocab_size // 32)
+
+    def _empty(self) -> str:
+        """Return what is wrong with the first token's mask; nothing where it has a token."""
+        words = np.zeros(self._words, np.uint32)
+        try:
+            self.start().mask(words)
+        except UnsupportedError as error:
+            return f"no text fits it ({error})"
+        return "" if words.any() else "no text fits it"
 
     def start(self) -> Constraint:
         """Return the state of an answer that has no token yet."""
@@ -108,17 +124,15 @@ class Grammar:
 def json_grammar(schema: Any, tokenizer: Tokenizer, after: str | None = None) -> Grammar:
     """Return the grammar of the JSON texts that a schema allows, a JSON Schema or a model of pydantic.
 
-    Properties come in the order of the schema. Keywords that no draft of JSON Schema has are annotations, as the
-    standard says, unless they look like a mistyped one.
+    Properties come in the order of the schema.
 
     Raises:
         ArgumentError: names what ``llguidance`` does not support, or what is wrong with the schema.
     """
     schema = schema_of(schema)
-    for part in _subschemas(schema):
-        _check_keywords(part)
+    check(schema)
     body = required("llguidance", PURPOSE).LLMatcher.grammar_from_json_schema(
-        schema, defaults={"whitespace_pattern": WHITESPACE}, overrides=STRICT
+        narrowed(schema), defaults={"whitespace_pattern": WHITESPACE}, overrides=STRICT
     )
     return Grammar(json.loads(body)["grammars"][0], tokenizer, after, "schema", schema)
 
@@ -138,41 +152,31 @@ def lark_grammar(source: str, tokenizer: Tokenizer, after: str | None = None) ->
     return Grammar({"lark_grammar": source}, tokenizer, after, "grammar", source)
 
 
-def schema_of(schema: Any) -> dict[str, Any]:
-    """Return the JSON Schema of a model of pydantic, or the given one.
-
-    Raises ``ArgumentError`` for anything else, and where the schema contradicts JSON Schema's own rules.
-    """
-    found = schema.model_json_schema() if hasattr(schema, "model_json_schema") else schema
-    if found is True:
-        found = {}
-    if not isinstance(found, Mapping):
-        expected = "a JSON Schema (a dictionary) or a model of pydantic"
-        raise ArgumentError(mistake("structured output", "schema", repr(schema)[:200], expected))
-    try:
-        jsonschema_rs.validator_for(found)
-    except (ValueError, TypeError) as error:
-        raise ArgumentError(
-            mistake("structured output", "schema", repr(found)[:200], "a JSON Schema", str(error))
-        ) from error
-    return dict(found)
-
-
 def read_object(schema: Any, text: str) -> Any:
     """Return the value of a JSON text: an instance of a model of pydantic, or what a JSON Schema allows.
+
+    Numbers beyond float64 become infinite, as ``json.loads`` reads them.
 
     Raises ``ArgumentError`` where the text does not fit.
     """
     try:
         if hasattr(schema, "model_validate_json"):
             return schema.model_validate_json(text)
-        value = json.loads(text)
-        jsonschema_rs.validator_for(schema_of(schema)).validate(value)
+        exact = json.loads(text, parse_float=_exact)
+        jsonschema_rs.validator_for(schema_of(schema)).validate(exact)
+        return json.loads(text)
     except ValueError as error:  # of json, jsonschema_rs and pydantic
         raise ArgumentError(
-            mistake("structured output", "the answer", repr(text)[:200], "a text that fits the schema", str(error))
+            mistake(
+                "structured output", "the answer", repr(text)[:200], "a text that fits the schema", str(error)
+            )
         ) from error
-    return value
+
+
+def _exact(text: str) -> Decimal:
+    """Return a number as it is written; beyond float64, where validators give up, a number larger than all floats."""
+    value = float(text)
+    return Decimal(text) if math.isfinite(value) else Decimal("1e309").copy_sign(Decimal(value))
 
 
 _vocabularies: WeakKeyDictionary[Tokenizer, LLTokenizer] = WeakKeyDictionary()
@@ -182,12 +186,18 @@ def _vocabulary(tokenizer: Tokenizer) -> LLTokenizer:
     """Return the library's form of a tokenizer, made once: some 0.4 s for 49,152 tokens."""
     if tokenizer not in _vocabularies:
         if not tokenizer.eos:
-            raise UnsupportedError("structured output: the tokenizer names no end token, by which an answer ends")
+            raise UnsupportedError(
+                "structured output: the tokenizer names no end token, by which an answer ends"
+            )
         library = required("llguidance", PURPOSE)
         try:
-            _vocabularies[tokenizer] = library.LLTokenizer(tokenizer.to_json(), eos_token=sorted(tokenizer.eos))
+            _vocabularies[tokenizer] = library.LLTokenizer(
+                tokenizer.to_json(), eos_token=sorted(tokenizer.eos)
+            )
         except Exception as error:  # the library raises no narrower class
-            raise UnsupportedError(f"structured output: llguidance does not take this tokenizer ({error})") from error
+            raise UnsupportedError(
+                f"structured output: llguidance does not take this tokenizer ({error})"
+            ) from error
     return _vocabularies[tokenizer]
 
 
@@ -200,48 +210,3 @@ def _thinking(after: str, tokenizer: Tokenizer) -> dict[str, str]:
     else:
         source = f"start: thinking SPACE? @answer\nthinking[suffix={json.dumps(after)}]: /(?s:.*)/"
     return {"lark_grammar": f"{source}\nSPACE: {AFTER_SPACE}"}
-
-
-# What a schema says
-
-BY_NAME = ("properties", "patternProperties", "$defs", "definitions")
-SEVERAL = ("anyOf", "oneOf", "allOf", "prefixItems", "items")
-SINGLE = ("items", "additionalItems", "additionalProperties")
-"""Keywords whose values hold schemas: by name, in a list, or one."""
-KEYWORDS = (
-    *BY_NAME, *SEVERAL, *SINGLE, "$ref", "const", "enum", "type", "minItems", "maxItems", "required", "minProperties",
-    "maxProperties", "minLength", "maxLength", "pattern", "format", "minimum", "maximum", "exclusiveMinimum",
-    "exclusiveMaximum", "multipleOf", "uniqueItems", "contains", "propertyNames", "dependentRequired",
-)  # fmt: skip
-OTHERS = frozenset({"id", "title", "description", "default", "examples", "example", "deprecated", "$id", "$schema", "if", "then",
-                    "else", "not", "minContains", "maxContains", "dependencies", "dependentSchemas"})  # fmt: skip
-
-
-def _subschemas(schema: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield a schema and all schemas in it."""
-    if not isinstance(schema, Mapping):
-        return
-    yield schema
-    for keyword, value in schema.items():
-        parts: Any = []
-        if keyword in BY_NAME and isinstance(value, Mapping):
-            parts = value.values()
-        elif keyword in SEVERAL and isinstance(value, list):
-            parts = value
-        elif keyword in SINGLE:
-            parts = [value]
-        for part in parts:
-            yield from _subschemas(part)
-
-
-def _check_keywords(schema: Mapping[str, Any]) -> None:
-    """Raise ``ArgumentError`` for what the library would take in silence and not keep to."""
-    for keyword in schema:
-        near = get_close_matches(keyword, KEYWORDS, 1, 0.85)
-        if keyword not in KEYWORDS and keyword not in OTHERS and near:
-            raise ArgumentError(mistake("structured output", "schema", f"the keyword {keyword!r}", repr(near[0])))
-    least = schema.get("minProperties", 0)
-    if least > len(schema.get("required", ())) + 1:
-        expected = f"at most {len(schema.get('required', ())) + 1}, the required properties and another"
-        fix = "name them in properties and required, because names of others may repeat"
-        raise ArgumentError(mistake("structured output", "schema", f"minProperties {least}", expected, fix))
