@@ -26,10 +26,10 @@ NAMES = [
 PATTERNS = [
     "^[a-z]{2,6}$",
     "^(red|green|blue)$",
-    "[0-9]{3}",
+    "[0-9]",
     "^\\d{4}-\\d{2}$",
     "^a.c",
-    "(foo)+",
+    "^(foo)+",
     "^[^\\s]{1,4}$",
     "^\\p{Lu}x*$",
 ]
@@ -194,7 +194,10 @@ class Random:
             self.names += 1
             name = f"part{self.names}"
             ends: list[Schema] = [{"type": "null"}, {"$ref": f"#/$defs/{name}"}]
-            tree: Schema = {"type": "object", "properties": {"value": self.any(self.depth), "next": {"anyOf": ends}}}
+            tree: Schema = {
+                "type": "object",
+                "properties": {"value": self.any(self.depth), "next": {"anyOf": ends}},
+            }
             tree |= {"required": ["value", "next"], "additionalProperties": False}
             self.definitions[name] = tree if self.chance(0.5) else self.any(level + 1)
             return {"$ref": f"#/$defs/{name}"}

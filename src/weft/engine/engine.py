@@ -12,6 +12,7 @@ from weft import dtypes
 from weft.dtypes import DType
 from weft.engine.directory import read_tokenizer
 from weft.engine.driver import Driver
+from weft.engine.grammar import Grammar, json_grammar, read_answer
 from weft.engine.graph import ModelGraph, model_graph
 from weft.engine.hub import locate
 from weft.engine.parsing import OutputParser, output_parser
@@ -268,6 +269,44 @@ class Engine:
     @cached_property
     def _scorer(self) -> Scorer:
         return Scorer(self.model, self.context)
+
+    def generate_object(
+        self, prompt: str | Sequence[int] | Sequence[Message], schema: Any, sampling: Sampling | None = None, *,
+        after: str | None = None, **options: Any,
+    ) -> Any:  # fmt: skip
+        """Answer with a value that a schema allows; no other answer is possible.
+
+        Args:
+            prompt: a text, token ids or messages.
+            schema: a JSON Schema (a dictionary), or a model of pydantic, of which an instance is returned.
+            sampling: how tokens are chosen; where it is None, ``max_tokens`` is what the context has room for.
+            after: the text that ends the thinking of a reasoning model, such as ``"</think>"``.
+            options: as for ``submit`` or ``submit_chat``.
+
+        Raises:
+            ArgumentError: for a schema that ``llguidance`` does not support whole, before anything is generated; where
+                ``max_tokens`` or the context cut the answer.
+        """
+        grammar, request = self._submit_object(prompt, schema, sampling, after, options)
+        return read_answer(grammar, schema, request.result())
+
+    async def agenerate_object(
+        self, prompt: str | Sequence[int] | Sequence[Message], schema: Any, sampling: Sampling | None = None, *,
+        after: str | None = None, **options: Any,
+    ) -> Any:  # fmt: skip
+        """``generate_object``, without blocking the event loop."""
+        grammar, request = self._submit_object(prompt, schema, sampling, after, options)
+        return read_answer(grammar, schema, await request.aresult())
+
+    def _submit_object(
+        self, prompt: Any, schema: Any, sampling: Sampling | None, after: str | None, options: dict[str, Any]
+    ) -> tuple[Grammar, Request]:
+        grammar = json_grammar(schema, self.tokenizer, after)
+        chat = not isinstance(prompt, str) and len(prompt) > 0 and isinstance(prompt[0], Mapping)
+        if sampling is None:
+            options = {"max_tokens": self.context, **options}
+        submit: Callable[..., Request] = self.submit_chat if chat else self.submit
+        return grammar, submit(prompt, sampling, constraint=grammar.start(), **options)
 
     def stats(self) -> Stats:
         """Return what runs and waits now, and totals since the engine was loaded."""

@@ -24,6 +24,8 @@ from weft.errors import ArgumentError, UnsupportedError, mistake
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
 
+    from weft.engine.request import Completion
+
 PURPOSE = "structured output"
 WHITESPACE = r"( |\n {0,20})"
 """What may stand where JSON allows whitespace: a space, or a new line and its indentation. More would let a model go on
@@ -32,6 +34,10 @@ AFTER_SPACE = r"/[ \n]{1,8}/"
 """What may stand between the text that ends the thinking and the answer."""
 STRICT = {"lenient": False, "coerce_one_of": False}
 """Overrides what a schema says to the library about leaving keywords out."""
+
+
+SMALLEST = 1e-300
+"""Numbers nearer to 0 are validated as the floats that they become."""
 
 
 class Constraint:
@@ -48,13 +54,15 @@ class Constraint:
         """
         self._fill(self._matcher, out[: self._words].view(np.int32)[None])
         out[self._words :] = 0
-        self._check()
+        if self._matcher.is_error():
+            reason = self._matcher.get_error().partition("\n")[0]
+            raise UnsupportedError(f"constraint: llguidance gave up ({reason})")
 
     def consume(self, token: int) -> None:
         """Take the next token of the answer; ``ArgumentError`` where the grammar does not allow it."""
         if not self._matcher.consume_token(token):
-            self._check()
-            raise ArgumentError(f"constraint: token {token} does not continue the answer")
+            reason = self._matcher.get_error().partition("\n")[0]
+            raise ArgumentError(f"constraint: token {token} does not continue the answer ({reason})")
 
     @property
     def ended(self) -> bool:
@@ -65,11 +73,6 @@ class Constraint:
     def complete(self) -> bool:
         """Whether the answer may end here."""
         return bool(self._matcher.is_accepting())
-
-    def _check(self) -> None:
-        if self._matcher.is_error():
-            reason = self._matcher.get_error().partition("\n")[0]
-            raise UnsupportedError(f"constraint: llguidance gave up ({reason})")
 
 
 class Grammar:
@@ -173,10 +176,21 @@ def read_object(schema: Any, text: str) -> Any:
         ) from error
 
 
+def read_answer(grammar: Grammar, schema: Any, answer: Completion) -> Any:
+    """Return the value of an answer; ``ArgumentError`` where it was cut before its end."""
+    if answer.finish_reason != "stop":
+        made = f"cut after {len(answer.tokens)} tokens ({answer.finish_reason})"
+        fix = "allow more by max_tokens or a larger context"
+        raise ArgumentError(mistake("structured output", "the answer", made, "a whole one", fix))
+    return read_object(schema, grammar.text(answer.tokens))
+
+
 def _exact(text: str) -> Decimal:
-    """Return a number as it is written; beyond float64, where validators give up, a number larger than all floats."""
+    """Return a number as it is written, where float64 has it; validators give up at far larger and smaller ones."""
     value = float(text)
-    return Decimal(text) if math.isfinite(value) else Decimal("1e309").copy_sign(Decimal(value))
+    if math.isinf(value):
+        return Decimal("1e309").copy_sign(Decimal(value))
+    return Decimal(text) if abs(value) > SMALLEST else Decimal(value)
 
 
 _vocabularies: WeakKeyDictionary[Tokenizer, LLTokenizer] = WeakKeyDictionary()

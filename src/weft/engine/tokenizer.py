@@ -39,10 +39,6 @@ class Tokenizer:
         """Tokens in the vocabulary, added ones included."""
         return int(self._library.get_vocab_size())
 
-    def to_json(self) -> str:
-        """The tokenizer as the text of a ``tokenizer.json``."""
-        return str(self._library.to_str())
-
     def encode(self, text: str, control: bool = False) -> list[int]:
         """Token ids of a text. With ``control``, text that spells a control token becomes that token.
 
