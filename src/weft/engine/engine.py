@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from weft import dtypes
+from weft import devices, dtypes
 from weft.dtypes import DType
 from weft.engine.directory import read_tokenizer
 from weft.engine.driver import Driver
@@ -25,7 +25,7 @@ from weft.engine.scoring import Score, Scorer
 from weft.engine.template import ChatTemplate
 from weft.engine.tokenizer import Tokenizer
 from weft.engine.vocabulary import from_gguf
-from weft.errors import ArgumentError, UnsupportedError, mistake
+from weft.errors import ArgumentError, DeviceError, UnsupportedError, mistake
 from weft.models import Decoder
 from weft.models import load as load_model
 from weft.models.directory import counting
@@ -72,6 +72,7 @@ class Engine:
             expected = f"at least the context, {self.context}"
             raise ArgumentError(mistake("Engine", "cache_tokens", cache_tokens, expected))
         self.driver = Driver(Scheduler(Runner(model, slots, self.context, cache_tokens, cache_dtype)))
+        self._device = devices.open(self.driver.scheduler.runner.device)
 
     @classmethod
     def load(
@@ -146,8 +147,7 @@ class Engine:
         Raises:
             ArgumentError: where the prompt leaves no room in the context, or a value is impossible.
         """
-        if self.driver.closed:
-            raise ArgumentError("submit: the engine was closed")
+        self._check_open("submit")
         sampling = Sampling(**options) if sampling is None else replace(sampling, **options)
         sampling.check_vocabulary(self.model.config.vocab_size)
         if sampling.n > 1:
@@ -243,6 +243,7 @@ class Engine:
 
         A text longer than the context is read in windows that overlap by half.
         """
+        self._check_open("score")
         ids = self._ids(prompt)
         with self.driver.paused():
             return self._scorer.score(ids)
@@ -321,6 +322,15 @@ class Engine:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def _check_open(self, where: str) -> None:
+        """Raise an error where the engine was closed, or its device was lost since it was loaded."""
+        if self.driver.closed:
+            raise ArgumentError(f"{where}: the engine was closed")
+        if devices.open(self._device.name) is not self._device:
+            raise DeviceError(
+                f"{where}: the device {self._device.name} was lost, and the model with it; load the engine again"
+            )
 
     def _ids(self, prompt: str | Sequence[int]) -> list[int]:
         if not isinstance(prompt, str):
