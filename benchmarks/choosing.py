@@ -21,8 +21,8 @@ import weft as wf
 from weft.cli.answering import demo_model
 from weft.engine import Sampling, json_grammar
 from weft.engine.choosing import Chooser
-from weft.engine.vocabulary import from_gguf
 from weft.engine.tokenizer import Tokenizer
+from weft.engine.vocabulary import from_gguf
 from weft.models.gguf import GGUFFile
 
 VOCABULARIES, ROWS = (49_152, 151_936), (1, 16)
