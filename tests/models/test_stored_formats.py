@@ -20,7 +20,6 @@ from weft.devices.base import Device
 from weft.errors import FormatError, UnsupportedError
 from weft.models import load
 from weft.models import upload as runs_of
-from weft.models.quant import FORMATS
 from weft.models.quant import tensors as forms
 from weft.models.quant.projection import QuantizedMatrix
 from weft.models.quant.tensors import StoredMatrix, TensorFormat
@@ -251,10 +250,3 @@ def test_damaged_matrices_are_named(
 def test_every_scheme_has_a_case() -> None:
     covered = {way.config.get("quantization_config", {}).get("quant_method", "mlx") for way in WAYS.values()}
     assert covered == set(SCHEMES) - {"weft"}
-
-
-def test_the_page_names_every_format() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "quantised-formats.md").read_text()
-    table = page[page.index("| format |") : page.index("\n\n`quantization_config`")]
-    for name in (*(form.name for form in FORMATS.values()), *SCHEMES):
-        assert name in table, name

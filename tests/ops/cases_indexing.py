@@ -207,6 +207,7 @@ OPS: dict[str, list[OpCase]] = {
     "index": [OpCase((Arg(M), index((2, 1), 2, kind), index((3,), 3)), {"wrap": True}, (*EVERY, d.uint32)) for kind in (d.int64, d.int32)],
     "index_put": [OpCase((Arg(M), Arg((2, 3, 4)), index((2, 1), 2), index((3,), 3)), {"mode": mode, "wrap": False},
                          (*EVERY, d.uint32) if mode == "replace" else FOLDED, 8) for mode in ("replace", "sum", "prod", "amax", "amin")],
+    "write_rows": [OpCase((Arg((2, 3, 4)), Arg((5, 4)), Arg((5,), "permutation", d.int64)), {}, (*EVERY, d.uint32)), OpCase((Arg((5, 2, 3)), Arg((2, 2, 3)), Arg((2,), "permutation", d.int32)), {}, (d.float32, d.float16))],
     "scatter": [OpCase((Arg(M), Arg((2, 5, 4)), index((2, 5, 4), 3)), {"dim": 1, "mode": mode},
                        (*EVERY, d.uint32) if mode == "replace" else FOLDED, 8) for mode in ("replace", "sum")],
     "scatter_fold": [OpCase((Arg(M), Arg((2, 5, 4)), index((2, 5, 4), 3)), {"dim": 1, "mode": mode}, FOLDED, 8) for mode in ("prod", "amax", "amin")],

@@ -279,6 +279,14 @@ class Device(ABC):
     def read(self, storage: Storage, offset: int, size: int) -> bytearray:
         """Wait for all work so far and return ``size`` bytes; raises the error that a kernel reported, if any."""
 
+    def read_later(self, storage: Storage, offset: int, size: int) -> Callable[[], bytearray]:
+        """Take ``size`` bytes as they are after all work so far; the result waits for them and returns them.
+
+        Work that is given to the device before the wait runs meanwhile.
+        """
+        data = self.read(storage, offset, size)
+        return lambda: data
+
     @abstractmethod
     def copy(self, source: Storage, destination: Storage) -> None:
         """Copy all bytes of a storage to another one of this device, at least as large, in order."""

@@ -111,10 +111,9 @@ class Request:
         try:
             while True:
                 watcher[1].clear()
-                ended = self.finished  # before the look for a piece, because another thread adds the last one
                 if (piece := self._taken()) is not None:
                     yield piece
-                elif ended:
+                elif self.finished:
                     self._raise()
                     return
                 else:
@@ -216,20 +215,19 @@ class Request:
         """End the answer, with the text that was held back."""
         if self._stops.found is None:
             text += self._stops.finish()
-        self._push(text, reason)
+        self.completion.finish_reason = reason
+        self._push(text)
 
     def fail(self, error: BaseException) -> None:
         """End the request with an error that its iteration raises."""
         self.failure = error
         self._wake()
 
-    def _push(self, text: str, reason: str | None = None) -> None:
-        """Add a piece; the last one is there before the request counts as finished."""
+    def _push(self, text: str) -> None:
         tokens, logprobs = self._held
         self._held = ([], [])
         self.completion.text += text
-        self._pieces.append(Delta(text, tuple(tokens), tuple(logprobs), reason))
-        self.completion.finish_reason = reason
+        self._pieces.append(Delta(text, tuple(tokens), tuple(logprobs), self.completion.finish_reason))
         self._wake()
 
     def _wake(self) -> None:

@@ -19,6 +19,7 @@ from weft.dtypes import DType
 from weft.engine.choosing import Chooser, Chosen, Needs
 from weft.models import CacheView, Decoder
 from weft.models.cache import PAGE, pages_for
+from weft.ops.index.distinct_rows import write_rows
 from weft.tensors.creation import arange, as_tensor, ones, zeros
 from weft.tensors.tensor import Tensor
 
@@ -166,8 +167,9 @@ class Runner:
     ) -> tuple[Any, ...]:
         """Choose, and leave tokens and positions for the next step; slot 0 stays at position 0."""
         chosen = self.chooser.choose(logits, rows, uniform, needs, masks)
-        self._tokens.index_copy_(0, rows, chosen.ids)
-        self._positions.index_add_(0, rows, (rows > 0).to(dtypes.int64))
+        write_rows(self._tokens, rows, chosen.ids.to(dtypes.int64))
+        positions = self._positions.index_select(0, rows) + (rows > 0).to(dtypes.int64)
+        write_rows(self._positions, rows, positions)
         return chosen.ids, chosen.extra
 
 

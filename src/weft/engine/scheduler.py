@@ -8,6 +8,7 @@ again later, which does not change its tokens.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +21,7 @@ from weft.engine.paging import Pages, Paging
 from weft.engine.request import Request
 from weft.engine.runner import CHUNKS, Runner, rows_for
 from weft.engine.snapshots import Snapshots
-from weft.errors import ArgumentError, WeftError
+from weft.errors import ArgumentError
 from weft.models.cache import PAGE
 
 
@@ -78,7 +79,7 @@ class Scheduler:
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self._free = list(range(runner.slots, 0, -1))
-        self._pending: deque[tuple[list[Sequence], Chosen]] = deque()
+        self._pending: deque[tuple[list[Sequence], Chosen, Callable[[], Any]]] = deque()
         self._ahead = 0 if runner.device.startswith("cpu") else 1
         """Steps that are queued before an earlier one's tokens are read; the CPU computes at once."""
         self._helper = ThreadPoolExecutor(1, "weft-masks")
@@ -276,7 +277,7 @@ class Scheduler:
         for sequence in rows:
             sequence.computed += 1
             sequence.launched += 1
-        self._pending.append((rows, chosen))
+        self._pending.append((rows, chosen, chosen.ids._numpy_later()))
         self._totals["steps"] += 1
         self._read(self._ahead)
         for sequence in rows:
@@ -289,31 +290,21 @@ class Scheduler:
         masks = np.full((rows_for(len(rows)), words), 2**32 - 1, np.uint32)
         for sequence, mask in zip(rows, masks, strict=False):
             if sequence.request.constraint is not None:
-                try:
-                    sequence.request.constraint.mask(mask)
-                except WeftError as error:
-                    sequence.request.fail(error)
+                sequence.request.constraint.mask(mask)
         return masks.view(np.int32)
 
     def _read(self, ahead: int) -> None:
         """Hand out the tokens of all but the last ``ahead`` steps."""
         while len(self._pending) > ahead:
-            rows, chosen = self._pending.popleft()
-            ids = chosen.ids.numpy()[: len(rows)].tolist()
+            rows, chosen, ids_of = self._pending.popleft()
+            ids = ids_of()[: len(rows)].tolist()
             logprobs = chosen.logprobs([sequence.request.sampling.logprobs for sequence in rows])
             for sequence, token, logprob in zip(rows, ids, logprobs, strict=True):
-                if sequence.request.failure is not None and sequence in self.running:
-                    self._totals["failed"] += 1
-                    self._remove(sequence)
                 if sequence.request.finished or not sequence.slot:
                     continue
                 sequence.ids.append(token)
-                try:
-                    ended = sequence.request.take(token, logprob)
-                except WeftError as error:  # of the request's constraint
-                    sequence.request.fail(error)
-                    ended = True
+                ended = sequence.request.take(token, logprob)
                 self._totals["completion_tokens"] += 1
                 if ended:
-                    self._totals["finished" if sequence.request.failure is None else "failed"] += 1
+                    self._totals["finished"] += 1
                     self._remove(sequence)

@@ -18,6 +18,7 @@ from weft.dtypes import DType
 from weft.models.attending import AttentionForm
 from weft.ops import bind
 from weft.ops.attention.cached import CACHED_ATTENTION
+from weft.ops.index.distinct_rows import write_rows
 from weft.tensors.creation import arange, as_tensor, zeros
 from weft.tensors.tensor import Tensor
 
@@ -143,7 +144,7 @@ class CacheView:
         paged = []
         for name, new in (("keys", keys), ("values", values)):
             all_of = stored[name]
-            all_of.index_copy_(0, self.slots[form.window], new.reshape(-1, *new.shape[2:]).to(all_of.dtype))
+            write_rows(all_of, self.slots[form.window], new.reshape(-1, *new.shape[2:]).to(all_of.dtype))
             paged.append(all_of.reshape(-1, PAGE, *all_of.shape[1:]))
         batch, tokens, heads, _ = queries.shape
         attended: Tensor = bind(
@@ -180,4 +181,4 @@ class CacheView:
     def keep(self, layer: int, name: str, state: Tensor) -> None:
         """Write a recurrent layer's state (B, *shape)."""
         stored = self.cache.stored[layer][name]
-        stored.index_copy_(0, self.rows, state.to(stored.dtype))
+        write_rows(stored, self.rows, state.to(stored.dtype))

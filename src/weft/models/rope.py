@@ -12,7 +12,7 @@ import numpy as np
 from weft.dtypes import DType
 from weft.models.config import RopeConfig, RopeScaling
 from weft.nn.module import Module
-from weft.ops.index.indexing import cat
+from weft.ops.index.indexing import cat, stack
 from weft.tensors.creation import as_tensor
 from weft.tensors.tensor import Tensor
 
@@ -169,9 +169,13 @@ class Rotary(Module):
 
 
 def rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate ``heads`` (B, T, H, D) by ``cos`` and ``sin`` (B, T, 1, dims / 2): dimension i pairs with i + dims / 2."""
+    """Rotate ``heads`` (B, T, H, D) by ``cos`` and ``sin`` (B, T, 1, dims / 2): dimension i pairs with i + dims / 2.
+
+    The pairs are exchanged by a reversal of two halves, which an index expresses: no kernel stores a half of its own.
+    """
     half = cos.shape[-1]
-    first, second, rest = heads[..., :half], heads[..., half : 2 * half], heads[..., 2 * half :]
-    rotated = [first * cos - second * sin, second * cos + first * sin]
-    joined: Tensor = cat([*rotated, rest] if rest.shape[-1] else rotated, -1)
-    return joined
+    turned, rest = heads[..., : 2 * half], heads[..., 2 * half :]
+    pairs = turned.reshape(*heads.shape[:-1], 2, half)
+    sines = stack([-sin, sin], -2)
+    joined: Tensor = (pairs * cos.unsqueeze(-2) + pairs.flip(-2) * sines).reshape(turned.shape)
+    return cat([joined, rest], -1) if rest.shape[-1] else joined

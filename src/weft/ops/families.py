@@ -14,6 +14,7 @@ import weft.ops.conv.resampling
 import weft.ops.index.advanced
 import weft.ops.index.bags
 import weft.ops.index.counts
+import weft.ops.index.distinct_rows
 import weft.ops.index.indexing
 import weft.ops.index.masks
 import weft.ops.index.nonzero

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -156,6 +156,24 @@ def to_numpy(array: Array, executor: Executor) -> Any:
     data = device.read(array.storage, array.offset * stored.itemsize, count * stored.itemsize)
     values = numpy.frombuffer(data, stored.numpy).reshape(array.shape)
     return values if stored is array.dtype else values.astype(array.dtype.numpy)
+
+
+def read_later(array: Array, executor: Executor) -> Callable[[], Any]:
+    """Take the elements as they are after all work so far; the result waits for them and returns a NumPy array."""
+    if isinstance(array.device, HostDevice) or not math.prod(array.shape):
+        values = to_numpy(array, executor).copy()
+        return lambda: values
+    if array.strides != contiguous_strides(array.shape):
+        (array,) = executor.process(OPS["copy"], (array,), {}, None, ())
+    stored, shape, dtype = array.device.profile.storage(array.dtype), array.shape, array.dtype
+    size = math.prod(shape) * stored.itemsize
+    wait = array.device.read_later(array.storage, array.offset * stored.itemsize, size)
+
+    def elements() -> Any:
+        found = numpy.frombuffer(wait(), stored.numpy).reshape(shape)
+        return found if stored is dtype else found.astype(dtype.numpy)
+
+    return elements
 
 
 def check_scalar(where: str, value: Any) -> bool | int | float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from weft.errors import ArgumentError, ArgumentTypeError, GradError, ShapeError, UnsupportedError, mistake
@@ -67,6 +67,10 @@ class HostValues:
                 "numpy: the tensor requires grad, expected one without; use tensor.detach().numpy()"
             )
         return host.to_numpy(self._array("numpy"), EAGER)
+
+    def _numpy_later(self: Any) -> Callable[[], Any]:
+        """Return a function that waits for the elements as they are now; later work does not prolong the wait."""
+        return host.read_later(self._array("numpy"), EAGER)
 
     def __array__(self: Any, dtype: Any = None, copy: bool | None = None) -> Any:
         result = self.numpy()

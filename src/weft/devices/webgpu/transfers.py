@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from weft.devices.base import Buffer, Storage
@@ -15,6 +16,28 @@ from weft.devices.webgpu.opened import Opened
 from weft.devices.webgpu.readback import PIECE, Abandoned, Readback, Ticket
 from weft.devices.webgpu.recorder import UPLOADED
 from weft.errors import ArgumentError, DeviceError, OutOfMemoryError
+
+
+class _PendingRead:
+    """A read that is under way. Dropped without a wait, it is closed by the device's next read."""
+
+    def __init__(self, device: Transfers, ticket: Ticket, size: int) -> None:
+        self._device, self._ticket, self._size, self._waits = device, ticket, size, True
+
+    def wait(self) -> bytearray | None:
+        """Return the bytes; ``None`` where Ctrl-C arrived first, after its handler has run."""
+        result = bytearray(self._size)
+        self._waits = False
+        with Uninterrupted():
+            try:
+                self._device._finish(result, self._ticket, status.SIZE, 0, self._size)
+            except Abandoned:
+                result = bytearray()
+        return result or None
+
+    def __del__(self) -> None:
+        if self._waits:
+            self._device._abandoned.append((self._ticket, status.SIZE))
 
 
 class Transfers(Opened):
@@ -77,6 +100,24 @@ class Transfers(Opened):
         if self.observers:
             self.settle()
         return data if skipped == 0 and words == size else data[skipped : skipped + size]
+
+    def read_later(self, storage: Storage, offset: int, size: int) -> Callable[[], bytearray]:
+        """Submit a copy of the bytes; the result waits for it alone."""
+        self._begin("read")
+        self._check_range("read", storage, offset, size)
+        start = (storage.offset + offset) // 4 * 4
+        skipped = storage.offset + offset - start
+        words = -(-(skipped + size) // 4) * 4
+        if words > PIECE or self.observers:
+            return super().read_later(storage, offset, size)
+        with Uninterrupted():
+            pending = _PendingRead(self, self._request(storage.buffer, start, words, status.SIZE), words)
+
+        def bytes_of() -> bytearray:
+            data = pending.wait()
+            return self.read(storage, offset, size) if data is None else data[skipped : skipped + size]
+
+        return bytes_of
 
     def read_word(self, buffer: Buffer, start: int) -> int:
         """Wait for all work so far and return a 32-bit word of a buffer that has no storage."""

@@ -16,6 +16,7 @@ from weft.graph.fuse.costs import is_cheap, times, without
 from weft.graph.fuse.horizontal import fuse_horizontally
 from weft.graph.fuse.merging import absorbed, attached, inlined
 from weft.graph.fuse.products import with_epilogue
+from weft.graph.fuse.prologues import reduce_again
 from weft.graph.fuse.reachability import Reach
 from weft.graph.fuse.tuning import tuned
 from weft.graph.lower.lowered import (
@@ -82,6 +83,7 @@ class _Fusing:
                     merged = self._round(products, self._affected(merged))
                 self.refused.clear()  # refused pairs may fit now that fewer values are read
                 self.reach = Reach(self.calls)
+        reduce_again(self.calls, self.profile, self._exchange)
         if self.profile.capabilities.workgroups:
             fuse_horizontally(self.calls, self._is_valid, self._call)
         calls = tuple(self._step(node) for node in self.calls.nodes)
@@ -220,6 +222,10 @@ class _Fusing:
         self.merged.append(together)
         self._sweep({name for node in old for name in node.reads - together.reads})
         return True
+
+    def _exchange(self, producer: FusionNode, reader: FusionNode, merged: FusionNode) -> bool:
+        """Replace a reader of the producer's values by a kernel that reads other values."""
+        return all(map(_fits, merged.parts or ())) and self._replace([reader], merged)
 
     def _sweep(self, names: set[str]) -> None:
         """Remove the stores of dead values and calls without stores, transitively."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from weft.graph.fuse.calls import FusionGraph, FusionNode
-from weft.graph.fuse.tuning import in_fours
+from weft.graph.fuse.tuning import in_fours, rows_in_fours
 from weft.graph.lower.lowered import KernelCall
 from weft.graph.rewriting.parts import folded, points
 from weft.kernels import PARTS, Kernel
@@ -55,7 +55,7 @@ def _join_next(
         together = _merged(first, second, spread)
         if _visited(together) > LARGEST or len(together.parts or ()) > PARTS or not is_valid(together):
             continue
-        if spread[0] == 4 and not _still_in_fours(call_of(together)):
+        if spread[0] == 4 and not _still_in_fours(call_of(together), spread):
             continue
         if calls.replace([first, second], together):
             spreads[together] = spread
@@ -63,8 +63,9 @@ def _join_next(
     return False
 
 
-def _still_in_fours(call: KernelCall) -> bool:
-    return isinstance(call.kernel, Kernel) and in_fours(call.kernel)
+def _still_in_fours(call: KernelCall, spread: Spread) -> bool:
+    fits = in_fours if spread[1] is None else rows_in_fours
+    return isinstance(call.kernel, Kernel) and fits(call.kernel)
 
 
 def _spread(
@@ -78,7 +79,7 @@ def _spread(
     kernel = call_of(node).kernel
     assert isinstance(kernel, Kernel)
     folds = any(part.reduce_axes for part in node.parts)
-    if kernel.held or kernel.vector > 1 and folds:
+    if kernel.held:
         return None
     return kernel.vector, kernel.cooperative if folds else None
 
@@ -89,6 +90,8 @@ def _visited(node: FusionNode) -> int:
 
 def _common(a: Spread, b: Spread) -> Spread | None:
     if a[0] != b[0] or None not in (a[1], b[1]) and a[1] != b[1]:
+        return None
+    if a[0] > 1 and a[1] != b[1]:  # vectors run along points in one kernel and along rows in the other
         return None
     return a[0], b[1] if a[1] is None else a[1]
 

@@ -15,6 +15,9 @@ from weft.kernels import Axis, Kernel, Part
 from weft.ops.registry import sharing
 from weft.target import TargetProfile
 
+FOUR_FOLDS = ("sum", "max", "min")
+"""Reductions that are computed in four lanes and joined at the end."""
+
 
 def tuned(kernel: Kernel, before: Kernel, profile: TargetProfile) -> Kernel:
     """Return the kernel with ``vector``, ``cooperative`` and ``held`` set for a target; ``before`` is its original."""
@@ -25,7 +28,9 @@ def tuned(kernel: Kernel, before: Kernel, profile: TargetProfile) -> Kernel:
     if all(not part.reduce_axes for part in kernel.parts):
         return replace(kernel, vector=4 if in_fours(kernel) else 1)
     shares = {_share(part, profile) for part in kernel.parts if part.reduce_axes}
-    return replace(kernel, cooperative=shares.pop() if len(shares) == 1 else 0)
+    shared = shares.pop() if len(shares) == 1 else 0
+    fours = shared > 1 and not profile.software and rows_in_fours(kernel)
+    return replace(kernel, cooperative=shared, vector=4 if fours else 1)
 
 
 def _share(part: Part, profile: TargetProfile) -> int:
@@ -74,6 +79,43 @@ def in_fours(kernel: Kernel) -> bool:
         if any(_run(store.index, axis) is not True for store in part.stores):
             return False
     return all(len(kinds) == 1 for kinds in reached.values())
+
+
+def rows_in_fours(kernel: Kernel) -> bool:
+    """Return whether teams can load the rows that they reduce as aligned vectors of four elements.
+
+    Each access has stride 1 or 0 along the reduction, all accesses of a buffer the same. A buffer of vectors has no
+    stores of single elements.
+    """
+    reached: dict[str, set[bool]] = {}
+    for part in kernel.parts:
+        if len(part.reduce_axes) != 1 or part.checks or folded(part) % 4:
+            return False
+        if not all(
+            fold.combine in FOUR_FOLDS and fold.value.dtype.kind == "float" for fold in part.reductions
+        ):
+            return False
+        (axis,) = part.reduce_axes
+        kinds = [(buffer, _row(index, axis)) for buffer, index in _accesses(part)]
+        inner = {store.index for store in part.stores if store.inner}
+        if any(kind is None for _, kind in kinds) or not all(_row(index, axis) for index in inner):
+            return False
+        for buffer, kind in kinds:
+            reached.setdefault(buffer, set()).add(bool(kind))
+    return all(len(kinds) == 1 for kinds in reached.values())
+
+
+def _row(index: Expr, axis: Axis) -> bool | None:
+    """Return what ``_run`` returns; here the other terms of an index of stride 1 may be multiples of four."""
+    found = affine(index)
+    others = [(term, factor) for term, factor in found.terms if term is not axis.variable]
+    if any(axis.variable in set(walk(term)) for term, _ in others):
+        return None
+    factor = found.factor(axis.variable)
+    if factor == 0:
+        return False
+    aligned = found.constant % 4 == 0 and all(other % 4 == 0 for _, other in others)
+    return True if factor == 1 and aligned else None
 
 
 def _accesses(part: Part) -> Iterable[tuple[str, Expr]]:

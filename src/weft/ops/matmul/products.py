@@ -21,6 +21,9 @@ SHORT = 512
 """Depth up to which results are stored as vectors of four: accumulators in vectors cost an H200's longer loops 5%."""
 LONG = 2048
 """The same limit where more than one result is stored: for split-K and for the outputs of an epilogue."""
+FUSED = 1 << 23
+"""Elements up to which a matrix is multiplied by a vector in a derived kernel, which fuses with others: it reads them
+in the time of a dispatch or two."""
 TINY = 1 << 15
 """Multiplications up to which the derived kernel is as fast as any other."""
 ROWS_EACH = ((4, 8192), (2, 2048), (1, 0))
@@ -196,7 +199,8 @@ def _vector_program(
         rows, m_batch, v_batch, y = layout.n, layout.b[:2], layout.a[:2], layout.c[3]
     else:
         return None
-    if along == 1 and other == 1:
+    fused = layout.batch == (1, 1) and rows * layout.k <= FUSED
+    if along == 1 and other == 1 and not fused:
         strides = (*m_batch, *v_batch, row, layout.k)
         word = max(1, 128 // matrix.dtype.bits)
         ready = (

@@ -241,7 +241,7 @@ class _Writer:
         self.each_row(
             f"s{{m}} = select(s{{m}}, {HIDDEN}, !seen{{c}} || s{{m}} < {HIDDEN});", "var most{m} = s{m};"
         )
-        self._join("most", "max", "subgroupMax")
+        self._join("most", "max")
         self.each_row(
             "most{m} = max(most{m}, largest{m});",
             f"let fade{{m}} = exp2((largest{{m}} - most{{m}}) * {LOG2_E});",
@@ -253,13 +253,15 @@ class _Writer:
         )
         self.line("workgroupBarrier();")
 
-    def _join(self, name: str, function: str, in_subgroup: str) -> None:
+    def _join(self, name: str, function: str) -> None:
         """Join a value of each row over all invocations; each of them then has the result."""
         count = self.partial
         if self.subgroup:
-            self.each_row(f"let joined_{name}{{m}} = {in_subgroup}({name}{{m}});")
-            with self.block("if (subgroup_lane == 0u)"):
-                self.each_row(f"partial[{{m}}u * {count}u + subgroup] = joined_{name}{{m}};")
+            for apart in (1 << level for level in range(self.subgroup.bit_length() - 1)):
+                other = f"subgroupShuffleXor({name}{{m}}, {apart}u)"
+                self.each_row(f"{name}{{m}} = {_joined(function, f'{name}{{m}}', other)};")
+            with self.block(f"if (local % {self.subgroup}u == 0u)"):
+                self.each_row(f"partial[{{m}}u * {count}u + local / {self.subgroup}u] = {name}{{m}};")
         else:
             self.each_row(f"scores[{{m}}i * {WORDS}i + i32(local >> 2u)][local & 3u] = {name}{{m}};")
             self.line("workgroupBarrier();")
@@ -294,7 +296,7 @@ class _Writer:
     # Results.
 
     def _finish(self) -> None:
-        self._join("total", "+", "subgroupAdd")
+        self._join("total", "+")
         with self.block("if (local == 0u)"):
             self.each_row("finals[{m}] = vec2<f32>(largest{m}, total{m});")
         for first in range(0, len(self.rows), self.together):
