@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 
+from tests.engine.demo import needs_demo_model
+from weft.cli.answering import demo_model
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -51,11 +54,18 @@ def test_readme_links_exist() -> None:
 
 
 def test_readme_code_learns() -> None:
-    (code,) = code_blocks("python")
-    printed = run_python("-W", "error", "-c", code)
+    learns, _ = code_blocks("python")
+    printed = run_python("-W", "error", "-c", learns)
     accuracy = re.search(r"accuracy (\d\.\d+)", printed)
     assert accuracy is not None, printed
     assert float(accuracy[1]) > 0.9
+
+
+@needs_demo_model
+def test_readme_code_answers() -> None:
+    _, answers = code_blocks("python")
+    code = f"import weft as wf\n{answers}".replace("model.gguf", str(demo_model()))
+    assert len(run_python("-c", code.replace("=0.7", "=0.7, max_tokens=12")).split()) > 3
 
 
 def test_import_is_fast() -> None:
