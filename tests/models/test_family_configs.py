@@ -80,6 +80,29 @@ OLDER: dict[str, dict[str, Any]] = {
     },
     "gpt2": {"n_ctx": 1024, "n_inner": None, "scale_attn_by_inverse_layer_idx": True, "reorder_and_upcast_attn": True},
     "gpt_neox": {"rotary_pct": 0.5, "rotary_emb_base": 300, "use_parallel_residual": False},
+    "mixtral": {"rope_theta": 300.0, "sliding_window": 77, "num_local_experts": 4},
+    "qwen3_moe": {
+        "max_window_layers": 48, "norm_topk_prob": True, "use_sliding_window": True, "sliding_window": 99,
+        "decoder_sparse_step": 2, "mlp_only_layers": [1, 4], "rope_theta": 300.0,
+    },
+    "gpt_oss": {
+        "initial_context_length": 4096, "num_local_experts": 32, "rope_theta": 300, "swiglu_limit": 5.0,
+        "rope_scaling": {
+            "beta_fast": 32.0, "beta_slow": 1.0, "factor": 16.0, "original_max_position_embeddings": 4096,
+            "rope_type": "yarn", "truncate": False,
+        },
+    },
+    "lfm2": {
+        "block_dim": 256, "block_ff_dim": 400, "block_ffn_dim_multiplier": 1.3, "block_multiple_of": 32, "rope_theta": 300.0,
+        "block_use_swiglu": True, "conv_dim": 256, "conv_L_cache": 4, "full_attn_idxs": [2, 5, 8], "tie_embedding": False,
+    },
+    "qwen3_5_text": {
+        "full_attention_interval": 3, "mamba_ssm_dtype": "float32", "mtp_num_hidden_layers": 1, "linear_num_value_heads": 16,
+        "rope_parameters": {
+            "mrope_interleaved": True, "mrope_section": [11, 11, 10], "rope_type": "default", "rope_theta": 300,
+            "partial_rotary_factor": 0.5,
+        },
+    },
     "ministral3": {
         "rope_scaling": {"type": "yarn", "factor": 4.0, "llama_4_scaling_beta": 0.2, "max_position_embeddings": 99}
     },
@@ -159,6 +182,15 @@ PER_TYPE = {"full_attention": {"rope_type": "default"}}
         ("gpt2", {"rope_parameters": {"rope_type": "default"}}, "rope_parameters", UnsupportedError),
         ("gpt_neox", {"rotary_pct": 0.2}, "partial_rotary_factor", FormatError),
         ("gpt_neox", {"num_key_value_heads": 2}, "num_key_value_heads", UnsupportedError),
+        ("mixtral", {"num_experts_per_tok": 9}, "num_experts_per_tok is 9.*8 experts", FormatError),
+        ("qwen3_moe", {"num_experts": None}, "num_local_experts is missing", FormatError),
+        ("qwen3_moe", {"mlp_only_layers": ["a"]}, "mlp_only_layers", FormatError),
+        ("qwen3_moe", {"decoder_sparse_step": 0}, "decoder_sparse_step", FormatError),
+        ("gpt_oss", {"quantization_config": {"quant_method": "mxfp4"}}, "quantization_config", UnsupportedError),
+        ("lfm2", {"layer_types": ["conv"] * 12 + ["linear"]}, "layer_types is 'linear'.*conv", FormatError),
+        ("lfm2", {"hidden_act": "silu"}, "hidden_act", UnsupportedError),
+        ("qwen3_5_text", {"linear_num_value_heads": 24}, "linear_num_value_heads is 24.*16 key heads", FormatError),
+        ("qwen3_5_text", {"layer_types": ["sliding_attention"] * 13}, "layer_types", FormatError),
         ("granite", {"logits_scaling": "2"}, "logits_scaling", FormatError),
         ("olmo2", {"clip_qkv": 3.0}, "clip_qkv", UnsupportedError),
     ],

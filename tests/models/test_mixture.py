@@ -13,7 +13,7 @@ from weft.compiler.jit import jit
 from weft.devices.base import Device
 from weft.errors import DTypeError, ShapeError
 from weft.models import DecoderConfig, LayerConfig, RopeConfig
-from weft.models.mixture import Experts, Mixture
+from weft.models.mixture import Experts, Mixture, tiled, ways_of
 from weft.models.source import RandomSource
 from weft.ops import bind
 from weft.ops.matmul.indexed import INDEXED_LINEAR
@@ -85,18 +85,43 @@ def test_few_rows_and_many_are_sums_of_their_own_experts(device: Device, name: s
             np.testing.assert_allclose(found, target, atol=1e-4 * np.abs(target).max(), rtol=0)
 
 
-def test_few_tokens_read_only_their_experts(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = mixture("chosen", "cpu")
-    taken: list[str] = []
-    for name in ("_chosen", "_all"):
-        own = getattr(Experts, name)
-        monkeypatch.setattr(
-            Experts, name, lambda *given, name=name, own=own: (taken.append(name), own(*given))[1]
-        )
-    with wf.no_grad():
-        for tokens in (1, 3, 4):
-            made(wf.ones(1, tokens, HIDDEN))
-    assert taken == ["_chosen", "_chosen", "_all"]
+@pytest.mark.parametrize("tile", [0, 1, 4, 32])
+@pytest.mark.parametrize("name", CASES)
+def test_every_way_gives_the_same(device: Device, name: str, tile: int) -> None:
+    made, config = mixture(name, device.name), CASES[name]
+    random = np.random.default_rng(7)
+    for tokens in (1, 40):
+        rows = random.standard_normal((tokens, HIDDEN)).astype(np.float32)
+        target = expected(name, made, rows)
+        way = next(way for way in ways_of(tokens, config.experts_chosen, config.experts) if way.tile == tile)
+        given = wf.tensor(rows, device=device.name)
+        with wf.no_grad():
+            scores = made.router(given)
+            best, chosen = scores.topk(config.experts_chosen)
+            shares = best.softmax(-1) if config.renormalise else scores.softmax(-1).gather(1, chosen)
+            found = made.experts.by(way, given, shares, chosen).numpy()
+        np.testing.assert_allclose(found, target, atol=1e-4 * np.abs(target).max(), rtol=0)
+
+
+@pytest.mark.parametrize("tile", [1, 2, 5])
+def test_tiles_hold_every_pair_of_one_expert(tile: int) -> None:
+    experts, random = 6, np.random.default_rng(tile)
+    for chosen in (random.integers(0, experts, (9, 3)), np.full((7, 1), 4), random.integers(0, 2, (5, 2))):
+        tiles = tiled(wf.tensor(chosen), experts, tile)
+        places = tiles.places.numpy()
+        assert len(set(places.tolist())) == chosen.size
+        assert len(tiles.source) == len(tiles.index) * tile
+        np.testing.assert_array_equal(tiles.index.numpy()[places // tile], chosen.reshape(-1))
+        rows = np.repeat(np.arange(len(chosen)), chosen.shape[1])
+        np.testing.assert_array_equal(tiles.source.numpy()[places], rows)
+
+
+def test_a_step_reads_only_chosen_experts_and_a_long_prompt_does_not_multiply_all() -> None:
+    step, prompt = ways_of(1, 8, 128)[0], ways_of(1024, 8, 128)[0]
+    assert (step.tile, step.gathered, step.cost) == (1, False, 8 * 9)
+    assert prompt.gathered
+    assert prompt.cost < 1024 * 128 / 3
+    assert ways_of(4, 4, 4)[0].tile == 0, "all tokens take all experts"
 
 
 @pytest.mark.parametrize("name", CASES)
