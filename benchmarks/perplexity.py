@@ -1,4 +1,4 @@
-"""Perplexity of the demo model on docstrings of the standard library: float32, as shipped, int8 and int4.
+"""Perplexity of the demo model on docstrings of the standard library: float32, as shipped, int8, int4.
 
 ``python -m benchmarks.perplexity [tokens]`` prints a row for each and its ratio to float32. int8 and int4 are made from
 the file's dequantised weights. The text is read in windows of 256 tokens; a window's first token is not predicted.
@@ -19,7 +19,7 @@ from weft.engine.vocabulary import from_gguf
 from weft.models import Decoder
 from weft.models.cache import pages_for
 from weft.models.gguf import GGUFFile, load_gguf
-from weft.models.quant.integers import QUANTIZE
+from weft.models.quant.integers import INTEGERS, QUANTIZE
 
 WINDOW = 256
 
@@ -49,6 +49,7 @@ def main() -> None:
         "float32": {"quantized": False},
         "as shipped (Q4_1, Q8_0)": {},
         **{name: {"quantized": False, "quantize": form} for name, form in QUANTIZE.items()},
+        "int4-64-minima": {"quantized": False, "quantize": INTEGERS["int4-64-minima"]},
     }
     reference = None
     with GGUFFile(demo_model()) as file:

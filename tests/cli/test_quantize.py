@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import gguf as gguf_types
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
@@ -139,3 +140,20 @@ def test_mistakes_are_one_line_and_leave_nothing(capsys: Capture, tmp_path: Path
         assert len(done.err.splitlines()) == 1
         assert part in done.err
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_quants_of_a_file_are_kept_unless_asked_otherwise(capsys: Capture, tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "q8.gguf", model(Case("llama", SIZES)), extra=byte_vocabulary.metadata(),
+        quants=gguf_types.GGMLQuantizationType.Q8_0,
+    )  # fmt: skip
+    kept = weft(capsys, "quantize", path, tmp_path / "kept")
+    assert kept.status == 0, kept.err
+    assert "16 Q8_0 (16 keep the source's quants; --requantize" in kept.out
+    again = weft(capsys, "quantize", path, tmp_path / "again", "--requantize")
+    assert again.status == 0, again.err
+    assert "matrices: 16 int4-32-minima; " in again.out
+    with GGUFFile(path) as file:
+        before, anew = load_gguf(file), load_gguf(file, quantized=False, quantize=INTEGERS["int4-32-minima"])
+    np.testing.assert_array_equal(logits(load(tmp_path / "kept")), logits(before))
+    np.testing.assert_array_equal(logits(load(tmp_path / "again")), logits(anew))

@@ -18,8 +18,9 @@ from tests.models.stored_formats import WAYS, Array, Way, gptq, mlx, quantised
 from tests.models.test_decoder import cached
 from weft.devices.base import Device
 from weft.errors import FormatError, UnsupportedError
-from weft.models import load
+from weft.models import load, save
 from weft.models import upload as runs_of
+from weft.models.quant import FORMATS
 from weft.models.quant import tensors as forms
 from weft.models.quant.projection import QuantizedMatrix
 from weft.models.quant.tensors import StoredMatrix, TensorFormat
@@ -250,3 +251,31 @@ def test_damaged_matrices_are_named(
 def test_every_scheme_has_a_case() -> None:
     covered = {way.config.get("quantization_config", {}).get("quant_method", "mlx") for way in WAYS.values()}
     assert covered == set(SCHEMES) - {"weft"}
+
+
+def test_the_page_names_every_format() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "quantised-formats.md").read_text()
+    table = page[page.index("| format |") : page.index("\n\n`quantization_config`")]
+    for name in (*(form.name for form in FORMATS.values()), *SCHEMES):
+        assert name in table, name
+
+
+@pytest.mark.parametrize("way", ["mlx-4-32", "gptq-4-32-desc_act", "awq-32"])
+def test_quantised_tensors_that_hold_several_weights(tmp_path: Path, way: str) -> None:
+    sizes = {name: value for name, value in SIZES.items() if name != "head_dim"}
+    made = model(Case("phi3", sizes))
+    made.save_pretrained(tmp_path / "a")
+    meant = quantised(tmp_path / "a", tmp_path / "q", WAYS[way])
+    found = load(tmp_path / "q")
+    matrices = [part for part in found.modules() if isinstance(part, QuantizedMatrix)]
+    assert len(matrices) == 2 * 7 + 2 * WAYS[way].embeddings
+    made.load_state_dict({name: torch.from_numpy(np.array(weight)) for name, weight in meant.items()})
+    ids = np.arange(12)[None] * 7 % 131
+    with torch.no_grad():
+        expected = made(torch.from_numpy(ids)).logits.numpy()
+    error = np.abs(cached(found, ids, "cpu", [12]) - expected).max() / np.abs(expected).max()
+    assert error < 0.05, error
+    save(found, tmp_path / "again")
+    np.testing.assert_array_equal(
+        cached(load(tmp_path / "again"), ids, "cpu", [12]), cached(found, ids, "cpu", [12])
+    )

@@ -109,7 +109,9 @@ def _report(model: models.Decoder, source: Path, target: Path, form: QuantFormat
         )
         return
     listed = ", ".join(f"{count} {name}" for name, count in sorted(formats.items())) or "none"
-    print(f"matrices: {listed}; {size(before)} to {size(after)}, {str(target)!r}")
+    kept = sum(count for name, count in formats.items() if name != form.name)
+    hint = f" ({kept} keep the source's quants; --requantize quantises those of a GGUF file)" if kept else ""
+    print(f"matrices: {listed}{hint}; {size(before)} to {size(after)}, {str(target)!r}")
 
 
 def _bytes(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,14 @@ from weft.errors import ArgumentError, mistake
 from weft.models.quant.format import Field, Parts, Piece, QuantFormat, halves, whole
 
 Array = np.ndarray[Any, Any]
-SPANS = {4: (1.0, 0.97, 0.94, 0.91, 0.88, 0.84, 0.8), 8: (1.0,)}
-"""By bits: the fractions of a group's range that the quantiser tries; numbers outside the range are clipped."""
+_SHARES = tuple(1.1 - 0.4 * step / 14 for step in range(15))
+RANGES = (*((15 / levels, 0.0) for levels in (15, 14, 13, 12)), *((share, 0.5) for share in _SHARES))
+"""The ranges that the quantiser tries with 4 bits, as shares of a group's range, and where they lie: 0.0 begins at the
+least number, 0.5 in the middle. Numbers outside of a range are clipped; a larger range leaves quants unused."""
+SYMMETRIC_RANGES = tuple((sign * share, 0.0) for share in _SHARES for sign in (1.0, -8 / 7))
+"""Those of formats without minima: the extreme at -8, or at 7."""
+REFITS = 2
+"""How often scale and minimum are fitted to the quants anew, and the quants to them."""
 ROWS_AT_A_TIME = 256
 
 
@@ -65,7 +72,8 @@ QUANTIZE = {"int4": INTEGERS["int4-32-minima"], "int8": INTEGERS["int8-32"]}
 def rounded(form: QuantFormat, weights: Array) -> Parts:
     """Return quants, scales and minima, as ``QuantFormat.groups`` does, of float weights (rows, columns).
 
-    Numbers are rounded to nearest. With 4 bits, each group takes of several ranges the one of least squared error.
+    Numbers are rounded to nearest. With 4 bits, each group takes of several ranges the one of least squared error,
+    after a fit of scale and minimum to its quants.
 
     Raises:
         ArgumentError: where the columns are no multiple of the group, or weights or scales exceed float16's range.
@@ -105,34 +113,102 @@ def quantize(form: QuantFormat, weights: Array) -> Array:
 
 def _rounded(form: QuantFormat, groups: Array) -> tuple[Array, Array, Array]:
     """Return quants, scales and minima of groups (count, elements); minima are zeros in symmetric formats."""
-    (field,) = (field for field in form.fields if field.name == "q")
-    best = np.full(len(groups), np.inf, np.float32)
-    quants = np.zeros(groups.shape, np.int8 if field.kind == "int" else np.uint8)
-    scales, minima = (np.zeros(len(groups), np.float16) for _ in range(2))
-    for span in SPANS[field.bits]:
-        low, scale = _range(form, field, groups, span)
-        wide = scale.astype(np.float32)
-        inverse = np.divide(1, wide, out=np.zeros_like(wide), where=wide != 0)
-        shifted = groups - low.astype(np.float32)[:, None]
+    grid = _Grid.of(form, groups)
+    best = grid.kept(*grid.whole())
+    if grid.bits == 4:
+        for refit in range(REFITS + 1):
+            better = grid.kept(*(grid.fitted(best[0]) if refit else grid.searched()))
+            # a comparison with nan is false: numbers that are not finite keep the whole range, for the caller's check
+            smaller = better[3] < best[3]
+            best = tuple(  # type: ignore[assignment]
+                np.where(smaller[:, None] if new.ndim == 2 else smaller, new, old)
+                for new, old in zip(better, best, strict=True)
+            )
+    quants, scales, minima, _ = best
+    return np.nan_to_num(quants).astype(grid.dtype), scales.astype(np.float16), minima.astype(np.float16)
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """The numbers that a format can hold, and the groups, float32 (count, elements), that are fitted to them.
+
+    Quants are float32 whole numbers here, ``zero`` included.
+    """
+
+    groups: Array
+    bits: int
+    zero: int
+    least: int
+    most: int
+    has_minima: bool
+    dtype: type[np.generic]
+
+    @classmethod
+    def of(cls, form: QuantFormat, groups: Array) -> _Grid:
+        """Return the grid of one of this module's formats."""
+        (field,) = (field for field in form.fields if field.name == "q")
         least, most = (-127, 127) if field.kind == "int" else (0, 2**field.bits - 1)
-        whole_numbers = np.clip(np.rint(shifted * inverse[:, None]) + form.zero, least, most)
-        error = np.square((whole_numbers - form.zero) * wide[:, None] - shifted).sum(1)
-        # the first range is taken as it is, so that numbers that are not finite reach the caller's check
-        better = (error < best) | (span == 1.0)
-        best = np.where(better, error, best)
-        quants[better] = np.nan_to_num(whole_numbers[better]).astype(quants.dtype)
-        scales[better], minima[better] = scale[better], low[better]
-    return quants, scales, minima
+        kind = np.int8 if field.kind == "int" else np.uint8
+        return cls(groups, field.bits, form.zero, least, most, bool(form.minimum), kind)
 
-
-def _range(form: QuantFormat, field: Field, groups: Array, span: float) -> tuple[Array, Array]:
-    """Return minimum and scale, float16, for a fraction of each group's range."""
-    low, high = groups.min(1), groups.max(1)
-    with np.errstate(over="ignore", invalid="ignore"):
-        if form.minimum:
-            start = (low + (high - low) * (1 - span) / 2).astype(np.float16)
-            return start, ((high - low) * span / (2**field.bits - 1)).astype(np.float16)
+    def whole(self) -> tuple[Array, Array]:
+        """Return scales and minima with which the quants cover each group's range."""
+        low, high = self.groups.min(1), self.groups.max(1)
+        if self.has_minima:
+            with np.errstate(over="ignore", invalid="ignore"):
+                return (high - low) / self.most, low
         extreme = np.where(-low > high, low, high)
         # with 4 bits the quants run from -8 to 7: the sign of the scale puts the extreme at -8
-        scale = extreme * span / -8 if form.zero else np.abs(extreme) / 127
-        return np.zeros(len(groups), np.float16), scale.astype(np.float16)
+        return extreme / -self.zero if self.zero else np.abs(extreme) / self.most, np.zeros_like(low)
+
+    def kept(self, scales: Array, minima: Array) -> tuple[Array, Array, Array, Array]:
+        """Return quants, the scales and minima as float16 holds them, and the squared error of each group."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            scales, minima = (part.astype(np.float16).astype(np.float32) for part in (scales, minima))
+            shifted = self.groups - minima[:, None]
+            quants = self._quants(shifted, scales)
+            difference = (quants - self.zero) * scales[:, None] - shifted
+            return quants, scales, minima, np.einsum("ij,ij->i", difference, difference)
+
+    def _quants(self, shifted: Array, scales: Array) -> Array:
+        inverse = np.divide(1, scales, out=np.zeros_like(scales), where=scales != 0)
+        quants = shifted * inverse[:, None]
+        np.rint(quants, out=quants)
+        quants += self.zero
+        return np.clip(quants, self.least, self.most, out=quants)
+
+    def fitted(self, quants: Array) -> tuple[Array, Array]:
+        """Return the scales and minima of least squared error for given quants."""
+        return self._fit(quants)[:2]
+
+    def _fit(self, quants: Array) -> tuple[Array, Array, Array]:
+        """Return scales and minima of least squares, and what they explain of each group's sum of squares."""
+        if self.zero:
+            quants = quants - self.zero
+        squares = np.einsum("ij,ij->i", quants, quants)
+        products = np.einsum("ij,ij->i", quants, self.groups)
+        if not self.has_minima:
+            scales = np.divide(products, squares, out=np.zeros_like(products), where=squares > 0)
+            return scales, np.zeros_like(scales), scales * products
+        count, sums, total = self.groups.shape[1], quants.sum(1), self.groups.sum(1)
+        spread = count * squares - sums * sums
+        scales = np.divide(
+            count * products - sums * total, spread, out=np.zeros_like(products), where=spread > 0
+        )
+        minima = (total - scales * sums) / count
+        return scales, minima, scales * products + minima * total
+
+    def searched(self) -> tuple[Array, Array]:
+        """Return the scales and minima of least squared error over the quants of several ranges."""
+        best = np.full(len(self.groups), -np.inf, np.float32)
+        scales, minima = (np.zeros(len(self.groups), np.float32) for _ in range(2))
+        whole, low = self.whole()
+        with np.errstate(over="ignore", invalid="ignore"):
+            for share, middle in RANGES if self.has_minima else SYMMETRIC_RANGES:
+                scale = whole * np.float32(share)
+                start = low + (whole - scale) * self.most * np.float32(middle)
+                found = self._fit(self._quants(self.groups - start[:, None], scale))
+                better = found[2] > best
+                best = np.where(better, found[2], best)
+                scales, minima = np.where(better, found[0], scales), np.where(better, found[1], minima)
+        return scales, minima
