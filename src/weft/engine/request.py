@@ -72,6 +72,7 @@ class Request:
     ) -> None:  # fmt: skip
         self.prompt, self.sampling, self.most, self.constraint = prompt, sampling, most, constraint
         self.parser = parser
+        self._events: list[Event] = []
         """``most`` is the number of tokens after which the answer is cut."""
         self.completion = Completion(prompt_tokens=len(prompt))
         self.cancelled = False
@@ -124,9 +125,8 @@ class Request:
 
     def result(self) -> Completion:
         """Wait for the end; return the whole answer."""
-        events = list(self.events())
-        if self.parser is not None:
-            self.completion.message = message(events)
+        for _ in self.events():
+            pass
         return self.completion
 
     def events(self) -> Iterator[Event]:
@@ -142,15 +142,18 @@ class Request:
 
     async def aresult(self) -> Completion:
         """Return what ``result`` returns, without blocking the event loop."""
-        events = [event async for event in self.aevents()]
-        if self.parser is not None:
-            self.completion.message = message(events)
+        async for _ in self.aevents():
+            pass
         return self.completion
 
     def _parsed(self, delta: Delta) -> list[Event]:
         if self.parser is None:
             return [Content(delta.text)] if delta.text else []
-        return self.parser.push(delta.text) + (self.parser.finish() if delta.finish_reason else [])
+        events = self.parser.push(delta.text) + (self.parser.finish() if delta.finish_reason else [])
+        self._events += events
+        if delta.finish_reason:
+            self.completion.message = message(self._events)
+        return events
 
     def _taken(self) -> Delta | None:
         return self._pieces.popleft() if self._pieces else None
