@@ -13,7 +13,7 @@ import pytest
 
 from tests.server.running import NAME, SLOTS, Served, serving, until
 from weft.engine import Engine
-from weft.errors import ArgumentError
+from weft.errors import ArgumentError, DeviceError
 from weft.server import Settings
 
 KEY = "a-secret-key-1"
@@ -139,6 +139,33 @@ def test_an_answer_that_takes_too_long(engine: Engine) -> None:
             list(served.anthropic().messages.create(**{**MESSAGE, "max_tokens": 400}, stream=True))
         until(lambda: engine.stats().running == 0, 1.0)
         assert served.core.places == 0
+
+
+def test_a_device_that_is_lost_ends_all_answers_with_an_error(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = engine.driver.scheduler.runner
+    step, steps = runner.step, iter(range(1000))
+
+    def lost(*arguments: Any) -> Any:
+        if next(steps) == 5:
+            raise DeviceError("the adapter is lost")
+        return step(*arguments)
+
+    with serving(engine) as served:
+        monkeypatch.setattr(runner, "step", lost)
+        streams = [served.openai().chat.completions.create(**LONG_OPENAI, stream=True)]
+        streams += [served.anthropic().messages.create(**{**MESSAGE, "max_tokens": 400}, stream=True)]
+        for stream, kind in zip(streams, (openai.APIError, anthropic.APIStatusError), strict=True):
+            with pytest.raises(kind, match="the adapter is lost"):
+                list(stream)
+            steps = iter(range(1000))
+        whole = served.post(CHAT, LONG)
+        assert (whole.status_code, whole.json()["error"]["message"]) == (503, "the adapter is lost")
+        monkeypatch.undo()
+        until(lambda: served.core.places == engine.stats().running == 0, 1.0)
+        assert served.post(CHAT, BODY).status_code == 200
+        assert served.metric("weft_engine_pages_free") == served.metric("weft_engine_pages")
 
 
 def test_health_and_the_engines_figures(served: Served) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy
 
-from weft.cli import printable
+from weft.cli import model_graph, printable
 from weft.cli.figures import HEADINGS, figures
 from weft.cli.files import Checkpoint, checkpoint, elements, size
 from weft.errors import ArgumentError, mistake
@@ -44,6 +44,10 @@ def options(parser: argparse.ArgumentParser) -> None:
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--stats", action="store_true", help="least, largest, mean, standard deviation, NaNs")
     choice.add_argument("--schema", action="store_true", help="print the schema alone, as JSON")
+    choice.add_argument(
+        "--graph", action="store_true", help="of a language model: its traced graph, node by node"
+    )
+    choice.add_argument("--graph-json", action="store_true", help="the same as JSON")
     choice.add_argument("--metadata", action="store_true", help="print the metadata alone, as JSON")
 
 
@@ -51,6 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the report of a file."""
     if arguments.depth is not None and arguments.depth < 1:
         raise ArgumentError(mistake("inspect", "--depth", arguments.depth, "1 or more"))
+    if arguments.graph or arguments.graph_json:
+        print(model_graph.shown(arguments.file, arguments.graph_json))
+        return 0
     with checkpoint(arguments.file, arguments.match) as opened:
         if arguments.schema:
             print(json.dumps(schema_of_parts(opened.files, opened.parts.keys()), indent=2))

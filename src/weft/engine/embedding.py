@@ -43,7 +43,7 @@ def embed(engine: Engine, ids: Sequence[int], pooling: str) -> np.ndarray[Any, n
             f"input: {len(ids)} tokens, expected 1 to {engine.context}, the context; shorten the input"
         )
     device = str(engine.model.model.norm.weight.device)
-    with no_grad():
+    with engine.driver.paused(), no_grad():
         tokens = as_tensor(np.asarray([ids], np.int64), device=device)
         positions = arange(len(ids), dtype=dtypes.int64, device=device).unsqueeze(0)
         hidden = engine.model.model(tokens, positions).float()

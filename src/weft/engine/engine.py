@@ -8,12 +8,15 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from weft import dtypes
+from weft import devices, dtypes
 from weft.dtypes import DType
 from weft.engine.directory import read_tokenizer
 from weft.engine.driver import Driver
+from weft.engine.grammar import Grammar, json_grammar, read_answer
+from weft.engine.graph import ModelGraph, model_graph
 from weft.engine.hub import locate
 from weft.engine.parsing import OutputParser, output_parser
+from weft.engine.parsing.formats import format_of
 from weft.engine.request import Completion, Delta, Request
 from weft.engine.runner import ROWS, Runner
 from weft.engine.sampling import Sampling
@@ -22,7 +25,7 @@ from weft.engine.scoring import Score, Scorer
 from weft.engine.template import ChatTemplate
 from weft.engine.tokenizer import Tokenizer
 from weft.engine.vocabulary import from_gguf
-from weft.errors import ArgumentError, UnsupportedError, mistake
+from weft.errors import ArgumentError, DeviceError, UnsupportedError, mistake
 from weft.models import Decoder
 from weft.models import load as load_model
 from weft.models.directory import counting
@@ -69,6 +72,7 @@ class Engine:
             expected = f"at least the context, {self.context}"
             raise ArgumentError(mistake("Engine", "cache_tokens", cache_tokens, expected))
         self.driver = Driver(Scheduler(Runner(model, slots, self.context, cache_tokens, cache_dtype)))
+        self._device = devices.open(self.driver.scheduler.runner.device)
 
     @classmethod
     def load(
@@ -143,8 +147,7 @@ class Engine:
         Raises:
             ArgumentError: where the prompt leaves no room in the context, or a value is impossible.
         """
-        if self.driver.closed:
-            raise ArgumentError("submit: the engine was closed")
+        self._check_open("submit")
         sampling = Sampling(**options) if sampling is None else replace(sampling, **options)
         sampling.check_vocabulary(self.model.config.vocab_size)
         if sampling.n > 1:
@@ -240,13 +243,71 @@ class Engine:
 
         A text longer than the context is read in windows that overlap by half.
         """
+        self._check_open("score")
         ids = self._ids(prompt)
         with self.driver.paused():
             return self._scorer.score(ids)
 
+    def graph(self, tokens: int = 1) -> ModelGraph:
+        """Return the traced graph of a call of ``tokens`` tokens, as data for readers; nothing is computed."""
+        if not 0 < tokens <= self.context:
+            raise ArgumentError(mistake("graph", "tokens", tokens, f"1 to {self.context}, the context"))
+        cache = self.driver.scheduler.runner.cache
+        with self.driver.paused():
+            return model_graph(self.model, cache, tokens, self.context, self.capabilities)
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """What the model can be asked for."""
+        template = self.template
+        found = {
+            "chat": template is not None,
+            "tools": template is not None and template.takes_tools and template.format.name != "plain",
+            "reasoning": template is not None and format_of(template.source)[1] is not None,
+        }
+        return ("generate", "score", *(name for name, has in found.items() if has))
+
     @cached_property
     def _scorer(self) -> Scorer:
         return Scorer(self.model, self.context)
+
+    def generate_object(
+        self, prompt: str | Sequence[int] | Sequence[Message], schema: Any, sampling: Sampling | None = None, *,
+        after: str | None = None, **options: Any,
+    ) -> Any:  # fmt: skip
+        """Answer with a value that a schema allows; no other answer is possible.
+
+        Args:
+            prompt: a text, token ids or messages.
+            schema: a JSON Schema (a dictionary), or a model of pydantic, of which an instance is returned.
+            sampling: how tokens are chosen; where it is None, ``max_tokens`` is what the context has room for.
+            after: the text that ends the thinking of a reasoning model, such as ``"</think>"``.
+            options: as for ``submit`` or ``submit_chat``.
+
+        Raises:
+            ArgumentError: for a schema that ``llguidance`` does not support whole, before anything is generated; where
+                ``max_tokens`` or the context cut the answer.
+        """
+        grammar, request = self._submit_object(prompt, schema, sampling, after, options)
+        return read_answer(grammar, schema, request.result())
+
+    async def agenerate_object(
+        self, prompt: str | Sequence[int] | Sequence[Message], schema: Any, sampling: Sampling | None = None, *,
+        after: str | None = None, **options: Any,
+    ) -> Any:  # fmt: skip
+        """``generate_object``, without blocking the event loop."""
+        grammar, request = self._submit_object(prompt, schema, sampling, after, options)
+        return read_answer(grammar, schema, await request.aresult())
+
+    def _submit_object(
+        self, prompt: Any, schema: Any, sampling: Sampling | None, after: str | None, options: dict[str, Any]
+    ) -> tuple[Grammar, Request]:
+        grammar = json_grammar(schema, self.tokenizer, after)
+        chat = not isinstance(prompt, str) and len(prompt) > 0 and isinstance(prompt[0], Mapping)
+        if sampling is None:
+            options = {"max_tokens": self.context, **options}
+        submit: Callable[..., Request] = self.submit_chat if chat else self.submit
+        return grammar, submit(prompt, sampling, constraint=grammar.start(), **options)
 
     def stats(self) -> Stats:
         """Return what runs and waits now, and totals since the engine was loaded."""
@@ -261,6 +322,15 @@ class Engine:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def _check_open(self, where: str) -> None:
+        """Raise an error where the engine was closed, or its device was lost since it was loaded."""
+        if self.driver.closed:
+            raise ArgumentError(f"{where}: the engine was closed")
+        if devices.open(self._device.name) is not self._device:
+            raise DeviceError(
+                f"{where}: the device {self._device.name} was lost, and the model with it; load the engine again"
+            )
 
     def _ids(self, prompt: str | Sequence[int]) -> list[int]:
         if not isinstance(prompt, str):

@@ -112,9 +112,10 @@ class Request:
         try:
             while True:
                 watcher[1].clear()
+                ended = self.finished  # before the look for a piece, because another thread adds the last one
                 if (piece := self._taken()) is not None:
                     yield piece
-                elif self.finished:
+                elif ended:
                     self._raise()
                     return
                 else:
@@ -218,19 +219,20 @@ class Request:
         """End the answer, with the text that was held back."""
         if self._stops.found is None:
             text += self._stops.finish()
-        self.completion.finish_reason = reason
-        self._push(text)
+        self._push(text, reason)
 
     def fail(self, error: BaseException) -> None:
         """End the request with an error that its iteration raises."""
         self.failure = error
         self._wake()
 
-    def _push(self, text: str) -> None:
+    def _push(self, text: str, reason: str | None = None) -> None:
+        """Add a piece; the last one is there before the request counts as finished."""
         tokens, logprobs = self._held
         self._held = ([], [])
         self.completion.text += text
-        self._pieces.append(Delta(text, tuple(tokens), tuple(logprobs), self.completion.finish_reason))
+        self._pieces.append(Delta(text, tuple(tokens), tuple(logprobs), reason))
+        self.completion.finish_reason = reason
         self._wake()
 
     def _wake(self) -> None:

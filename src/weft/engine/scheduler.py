@@ -21,7 +21,7 @@ from weft.engine.paging import Pages, Paging
 from weft.engine.request import Request
 from weft.engine.runner import CHUNKS, Runner, rows_for
 from weft.engine.snapshots import Snapshots
-from weft.errors import ArgumentError
+from weft.errors import ArgumentError, WeftError
 from weft.models.cache import PAGE
 
 
@@ -290,7 +290,10 @@ class Scheduler:
         masks = np.full((rows_for(len(rows)), words), 2**32 - 1, np.uint32)
         for sequence, mask in zip(rows, masks, strict=False):
             if sequence.request.constraint is not None:
-                sequence.request.constraint.mask(mask)
+                try:
+                    sequence.request.constraint.mask(mask)
+                except WeftError as error:
+                    sequence.request.fail(error)
         return masks.view(np.int32)
 
     def _read(self, ahead: int) -> None:
@@ -300,11 +303,18 @@ class Scheduler:
             ids = ids_of()[: len(rows)].tolist()
             logprobs = chosen.logprobs([sequence.request.sampling.logprobs for sequence in rows])
             for sequence, token, logprob in zip(rows, ids, logprobs, strict=True):
+                if sequence.request.failure is not None and sequence in self.running:
+                    self._totals["failed"] += 1
+                    self._remove(sequence)
                 if sequence.request.finished or not sequence.slot:
                     continue
                 sequence.ids.append(token)
-                ended = sequence.request.take(token, logprob)
+                try:
+                    ended = sequence.request.take(token, logprob)
+                except WeftError as error:  # of the request's constraint
+                    sequence.request.fail(error)
+                    ended = True
                 self._totals["completion_tokens"] += 1
                 if ended:
-                    self._totals["finished"] += 1
+                    self._totals["finished" if sequence.request.failure is None else "failed"] += 1
                     self._remove(sequence)
