@@ -29,14 +29,14 @@ TEMPLATE = (
 NAME = "tiny"
 
 
-def load(folder: Path, template: str = TEMPLATE, **options: Any) -> Engine:
+def load(folder: Path, template: str = TEMPLATE, positions: int = CONTEXT, **options: Any) -> Engine:
     """Return an engine of a random model with the vocabulary of bytes."""
     path = folder / f"{NAME}.gguf"
     if not path.exists():
-        sizes = {"vocab_size": len(byte_vocabulary.TOKENS), "max_position_embeddings": CONTEXT}
+        sizes = {"vocab_size": len(byte_vocabulary.TOKENS), "max_position_embeddings": positions}
         extra = {**byte_vocabulary.metadata(), "tokenizer.chat_template": template}
         write(path, model(Case("llama", sizes)), extra=extra)
-    return Engine.load(path, **{"slots": SLOTS, "cache_tokens": SLOTS * CONTEXT, **options})
+    return Engine.load(path, **{"slots": SLOTS, "cache_tokens": SLOTS * positions, **options})
 
 
 @dataclass

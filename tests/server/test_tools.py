@@ -201,7 +201,6 @@ def test_thinking_is_a_variable_of_the_template(served: Served) -> None:
 @pytest.mark.parametrize(
     ("changed", "part"),
     [
-        ({"tool_choice": "required"}, "tool_choice"),
         ({"tools": None, "tool_choice": "required"}, "tool_choice"),
         ({"tools": [{"type": "function", "function": {"name": "with space"}}]}, "tools.0"),
         ({"extra_body": {"chat_template_kwargs": {"messages": []}}}, "chat_template_kwargs.messages"),

@@ -13,12 +13,12 @@ from starlette.responses import JSONResponse, Response
 
 from weft.engine import Engine
 from weft.engine.parsing import Content, Event, Reasoning, ToolArguments, ToolStart
-from weft.server.chat_body import ChatBody, Message
+from weft.server.chat_body import ChatBody, Message, NamedTool, ObjectFormat, SchemaFormat
 from weft.server.core import Answer, Core, Finish, Piece, Run, ServerRequest
 from weft.server.errors import openai_error
 from weft.server.fields import JSONObject, Reply, Usage, check_model, refused, sampling, usage
 from weft.server.logprobs import ChatLogprobs, chat_logprobs
-from weft.server.prompts import chat_prompt, checked_variables
+from weft.server.prompts import Wanted, chat_prompt, checked_variables
 from weft.server.serving import EventStream, Exchange, event
 
 
@@ -96,22 +96,28 @@ def request(engine: Engine, body: ChatBody) -> ServerRequest:
     variables = checked_variables(body.chat_template_kwargs, "chat_template_kwargs")
     if body.reasoning_effort is not None:
         variables["reasoning_effort"] = body.reasoning_effort
-    prompt = chat_prompt(engine, messages, _tools(body), variables)
+    prompt = chat_prompt(engine, messages, _wanted(body), variables)
     single = body.parallel_tool_calls is False
-    return ServerRequest([prompt.ids], chosen, parser=prompt.parser, single_call=single)
+    return ServerRequest(
+        [prompt.ids], chosen, constraint=prompt.constraint, parser=prompt.parser, single_call=single
+    )
 
 
-def _tools(body: ChatBody) -> list[JSONObject] | None:
-    """Return the tools that the model may call."""
-    if body.tool_choice == "none" or not body.tools:
-        if body.tool_choice not in (None, "none", "auto"):
+def _wanted(body: ChatBody) -> Wanted:
+    """Return the tools that the model may call or must, and the schema of its answer."""
+    choice, schema = body.tool_choice or "auto", None
+    if isinstance(body.response_format, ObjectFormat):
+        schema = {"type": "object"}
+    if isinstance(body.response_format, SchemaFormat):
+        given = body.response_format.json_schema.schema_
+        schema = {"type": "object"} if given is None else given
+    if choice == "none" or not body.tools:
+        if choice not in ("none", "auto"):
             raise refused("tool_choice", "given without tools")
-        return None
-    if body.tool_choice not in (None, "auto"):
-        raise refused(
-            "tool_choice", "'required' and named tools are not supported, expected 'none' or 'auto'"
-        )
-    return [tool.model_dump(exclude_none=True) for tool in body.tools]
+        return Wanted(schema=schema)
+    tools = [tool.model_dump(exclude_none=True) for tool in body.tools]
+    name = choice.function.name if isinstance(choice, NamedTool) else None
+    return Wanted(tools, choice != "auto", name, schema)
 
 
 def _message(message: Message) -> JSONObject:

@@ -11,10 +11,11 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from weft.engine import Engine, Request, Sampling
 from weft.engine.choosing import TokenLogprob
+from weft.engine.grammar import Constraint
 from weft.engine.parsing import Content, Event, Message, OutputParser, ToolEnd, message
 from weft.server.errors import ServerError
 from weft.server.metrics import Metrics
@@ -47,7 +48,7 @@ class ServerRequest:
 
     prompts: Sequence[Sequence[int]]
     sampling: Sampling
-    constraint: Callable[[], Any] | None = None
+    constraint: Callable[[], Constraint] | None = None
     parser: Callable[[], OutputParser] | None = None
     single_call: bool = False
 

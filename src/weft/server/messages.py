@@ -16,8 +16,16 @@ from weft.engine.parsing import Content, Event, Reasoning, ToolArguments, ToolSt
 from weft.server.core import Answer, Piece, Run, ServerRequest
 from weft.server.errors import anthropic_error
 from weft.server.fields import JSONObject, Reply, check_model, refused, sampling
-from weft.server.messages_body import CountBody, MessagesBody, TextBlock, ThinkingBlock, ToolUseBlock, Turn
-from weft.server.prompts import ChatPrompt, chat_prompt
+from weft.server.messages_body import (
+    CountBody,
+    MessagesBody,
+    NamedChoice,
+    TextBlock,
+    ThinkingBlock,
+    ToolUseBlock,
+    Turn,
+)
+from weft.server.prompts import ChatPrompt, Wanted, chat_prompt
 from weft.server.serving import EventStream, Exchange, event
 
 
@@ -84,7 +92,9 @@ def request(engine: Engine, body: MessagesBody) -> ServerRequest:
     given = {name: value for name, value in options.items() if value is not None}
     chosen, asked = sampling(engine, body.max_tokens, given), prompt(engine, body)
     single = getattr(body.tool_choice, "disable_parallel_tool_use", False)
-    return ServerRequest([asked.ids], chosen, parser=asked.parser, single_call=single)
+    return ServerRequest(
+        [asked.ids], chosen, constraint=asked.constraint, parser=asked.parser, single_call=single
+    )
 
 
 def prompt(engine: Engine, body: CountBody) -> ChatPrompt:
@@ -95,19 +105,19 @@ def prompt(engine: Engine, body: CountBody) -> ChatPrompt:
     variables: JSONObject = {}
     if body.thinking is not None:
         variables["enable_thinking"] = body.thinking.type != "disabled"
-    return chat_prompt(engine, given, _tools(body), variables, body.messages[-1].role == "assistant")
+    return chat_prompt(engine, given, _wanted(body), variables, body.messages[-1].role == "assistant")
 
 
-def _tools(body: CountBody) -> list[JSONObject] | None:
-    """Return the tools that the model may call, in OpenAI's form, which templates take."""
+def _wanted(body: CountBody) -> Wanted:
+    """Return the tools that the model may call or must, in OpenAI's form, and the schema of its answer."""
     choice = "auto" if body.tool_choice is None else body.tool_choice.type
+    form = None if body.output_config is None else body.output_config.format
+    schema = None if form is None else form.schema_
     if choice == "none" or not body.tools:
         if choice not in ("none", "auto"):
             raise refused("tool_choice", "given without tools")
-        return None
-    if choice != "auto":
-        raise refused("tool_choice", "'any' and named tools are not supported, expected 'none' or 'auto'")
-    return [
+        return Wanted(schema=schema, field="output_config")
+    tools: list[JSONObject] = [
         {
             "type": "function",
             "function": {
@@ -118,6 +128,8 @@ def _tools(body: CountBody) -> list[JSONObject] | None:
         }
         for tool in body.tools
     ]
+    name = body.tool_choice.name if isinstance(body.tool_choice, NamedChoice) else None
+    return Wanted(tools, choice != "auto", name, schema, "output_config")
 
 
 def _text(content: str | Sequence[Any]) -> str:

@@ -71,8 +71,9 @@ class OutputParser:
 
 
 def output_parser(
-    template: str | None, tools: Iterable[Mapping[str, Any]] | None = None, *, prompt: str = ""
-) -> OutputParser:
+    template: str | None, tools: Iterable[Mapping[str, Any]] | None = None, *, prompt: str = "",
+    objects: bool = False,
+) -> OutputParser:  # fmt: skip
     """Return the parser for a model's answers.
 
     Args:
@@ -80,6 +81,7 @@ def output_parser(
         tools: the tools of the request, in OpenAI's form or as the function's object alone. Without tools nothing is
             taken for a call, except in formats whose messages name their recipient.
         prompt: the end of the prompt's text: where the template has opened the reasoning, the answer begins in it.
+        objects: calls are JSON objects without markers, as a grammar makes them, whatever the template's format.
 
     Raises:
         UnsupportedError: for tools, where the template has none of the known formats.
@@ -87,6 +89,8 @@ def output_parser(
     """
     known = _tools(tools)
     format, reasoning = format_of(template or "")
+    if objects:
+        format = next(row for row in FORMATS if row.name == "llama3")
     if known and format is PLAIN:
         names = ", ".join(row.name for row in FORMATS)
         raise UnsupportedError(
