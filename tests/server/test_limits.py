@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from typing import Any
 
 import anthropic
@@ -27,6 +28,7 @@ BODY: Any = {
 LONG: Any = {**BODY, "max_tokens": 400, "ignore_eos": True}
 LONG_OPENAI: Any = {**BODY, "max_tokens": 400, "extra_body": {"ignore_eos": True}}
 MESSAGE: Any = {name: BODY[name] for name in ("model", "messages", "max_tokens")}
+MESSAGE_LONG: Any = {**MESSAGE, "max_tokens": 400, "extra_body": {"temperature": 0}}
 
 
 def test_keys(engine: Engine) -> None:
@@ -129,14 +131,22 @@ def test_a_full_queue_is_told(engine: Engine) -> None:
         assert served.metric("weft_http_requests_total", path=CHAT, status="429") == 2
 
 
-def test_an_answer_that_takes_too_long(engine: Engine) -> None:
+def test_an_answer_that_takes_too_long(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = engine.driver.scheduler.runner
+    step = runner.step
+
+    def slow(*arguments: Any) -> Any:
+        time.sleep(0.04)
+        return step(*arguments)
+
+    monkeypatch.setattr(runner, "step", slow)
     with serving(engine, timeout=0.05) as served:
         late = served.post(CHAT, LONG)
         assert (late.status_code, late.json()["error"]["code"]) == (504, "timeout")
         with pytest.raises(openai.APIError, match=r"0\.05 s"):
             list(served.openai().chat.completions.create(**LONG_OPENAI, stream=True))
         with pytest.raises(anthropic.APIStatusError, match=r"0\.05 s"):
-            list(served.anthropic().messages.create(**{**MESSAGE, "max_tokens": 400}, stream=True))
+            list(served.anthropic().messages.create(**MESSAGE_LONG, stream=True))
         until(lambda: engine.stats().running == 0, 1.0)
         assert served.core.places == 0
 
@@ -155,7 +165,7 @@ def test_a_device_that_is_lost_ends_all_answers_with_an_error(
     with serving(engine) as served:
         monkeypatch.setattr(runner, "step", lost)
         streams = [served.openai().chat.completions.create(**LONG_OPENAI, stream=True)]
-        streams += [served.anthropic().messages.create(**{**MESSAGE, "max_tokens": 400}, stream=True)]
+        streams += [served.anthropic().messages.create(**MESSAGE_LONG, stream=True)]
         for stream, kind in zip(streams, (openai.APIError, anthropic.APIStatusError), strict=True):
             with pytest.raises(kind, match="the adapter is lost"):
                 list(stream)
