@@ -2,7 +2,8 @@
 
 The filters need no sorted vocabulary. Each keeps the tokens up to a threshold, which a bisection finds in 24 passes of
 a comparison and a sum. A token is then drawn by the sums of blocks of the vocabulary and the sums within one block. The
-token of a row depends on its logits, its parameters and its random number alone.
+token of a row depends on its logits, its parameters and its random number alone. On WebGPU the last bit of a sum may
+differ with the number of rows.
 """
 
 from __future__ import annotations
