@@ -13,7 +13,7 @@ from tests.engine.chat_templates import HERMES, LFM2, LLAMA3, MISTRAL, OPENED, T
 from weft.engine import ChatTemplate
 from weft.engine.messages import Forms
 from weft.engine.parsing import Message, ToolCall, message, output_parser
-from weft.engine.tokenizer import from_gguf
+from weft.engine.vocabulary import from_gguf
 from weft.errors import ArgumentError, UnsupportedError
 
 ARGUMENTS = {"city": "Paris <é>", "days": 3, "more": {"a": [1, True, None]}}
