@@ -27,6 +27,8 @@ CHUNKS = (16, 64, 256)
 """Tokens of a prefill call; the last chunk of a prompt is filled up to the next of them."""
 ROWS = (1, 4, 16, 64, 256)
 """Rows of a step; fewer are filled up to the next of them."""
+GREEDY = Needs()
+"""Rows that all take their likeliest token are one program with the model; other choices are programs of their own."""
 
 
 class Runner:
@@ -99,16 +101,14 @@ class Runner:
         if padded not in self._rows:
             self._rows = {padded: self._put(np.array(padded))}
         self._upload()
-        numbers = [self._put(np.array([*uniform, *[0.0] * (size - len(slots))], np.float32))]
         rows = self._rows[padded]
-        if needs.masked:
-            logits = self._program(("logits", size), self._logits)(rows)
-            choose = self._program(("choose", size, needs), lambda *given: self._choose(needs, *given))
-            return Chosen(*choose(logits, rows, *numbers, self._put(masks())))
-        numbers = numbers if needs.sampled else []
-        return Chosen(
-            *self._program(("step", size, needs), lambda *given: self._step(needs, *given))(rows, *numbers)
-        )
+        if needs == GREEDY:
+            return Chosen(*self._program(("step", size), self._step)(rows))
+        logits = self._program(("logits", size), self._logits)(rows)
+        numbers = self._put(np.array([*uniform, *[0.0] * (size - len(slots))], np.float32))
+        more = [self._put(masks())] if needs.masked else []
+        choose = self._program(("choose", size, needs), lambda *given: self._choose(needs, *given))
+        return Chosen(*choose(logits, rows, numbers, *more))
 
     def _put(self, array: Any) -> Tensor:
         return as_tensor(array, device=self.device)
@@ -159,12 +159,12 @@ class Runner:
         view = self._view(positions, rows, ones(len(rows), dtype=dtypes.int64, device=self.device))
         return self.model.logits(self.model.model(tokens, positions, view)[:, -1])
 
-    def _step(self, needs: Needs, rows: Tensor, uniform: Tensor | None = None) -> tuple[Any, ...]:
-        return self._choose(needs, self._logits(rows), rows, uniform, None)
+    def _step(self, rows: Tensor) -> tuple[Any, ...]:
+        return self._choose(GREEDY, self._logits(rows), rows)
 
     def _choose(
-        self, needs: Needs, logits: Tensor, rows: Tensor, uniform: Any, masks: Tensor | None
-    ) -> tuple[Any, ...]:
+        self, needs: Needs, logits: Tensor, rows: Tensor, uniform: Tensor | None = None, masks: Tensor | None = None
+    ) -> tuple[Any, ...]:  # fmt: skip
         """Choose, and leave tokens and positions for the next step; slot 0 stays at position 0."""
         chosen = self.chooser.choose(logits, rows, uniform, needs, masks)
         write_rows(self._tokens, rows, chosen.ids.to(dtypes.int64))
