@@ -183,6 +183,7 @@ NOT_COPIED = {
     "profiler.LeakReport": "reads what is alive in this process", "profiler.OpRow": "a row of a profile",
     "profiler.Profile": "belongs to work that is observed", "profiler.Site": "a place in running code",
     "custom.CustomKernel": "belongs to its registration in this process",
+    "Engine": "answers requests that are going on: load it again",
 }  # fmt: skip
 """Public classes without a copy, each with the reason."""
 

@@ -56,7 +56,7 @@ def _lower(request: KernelRequest) -> KernelProgram:
 
 
 INDEXED_LINEAR = declare(
-    "indexed_linear", rules=Rules(unbatched="pass the groups of all samples in one call"),
+    "indexed_linear", rules=Rules("in_turn"),
     infer=_infer, reference=_reference, lower=_lower, reports="index",
     doc="x[g] @ weight[index[g]].T of each group g.",
 )  # fmt: skip
