@@ -23,7 +23,7 @@ from weft.ops.index.distinct_rows import write_rows
 from weft.tensors.creation import arange, as_tensor, ones, zeros
 from weft.tensors.tensor import Tensor
 
-CHUNKS = (16, 64, 256)
+CHUNKS = (16, 32, 64, 128, 256)
 """Tokens of a prefill call; the last chunk of a prompt is filled up to the next of them."""
 ROWS = (1, 4, 16, 64, 256)
 """Rows of a step; fewer are filled up to the next of them."""
