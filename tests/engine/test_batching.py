@@ -222,6 +222,16 @@ def test_async_iterations_of_many_requests(path: Path) -> None:
         engine.generate([1])
 
 
+def test_a_request_that_meets_the_end_of_the_engine_is_refused(path: Path) -> None:
+    engine = Engine.load(path)
+    late = engine.submit([1, 2], **OPTIONS)
+    engine.close()
+    with pytest.raises(ArgumentError, match="closed"):
+        late.result()
+    with pytest.raises(ArgumentError, match="closed"):
+        engine.driver.add(late)
+
+
 def test_threads_share_an_engine(path: Path) -> None:
     with Engine.load(path, cache_tokens=8 * CONTEXT) as engine:
         given = prompts(8)

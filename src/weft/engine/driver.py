@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from weft.engine.request import Request
 from weft.engine.scheduler import Scheduler
+from weft.errors import ArgumentError
 
 
 class Driver:
@@ -30,8 +31,10 @@ class Driver:
         return self._closed
 
     def add(self, request: Request) -> None:
-        """Hand a request to the scheduler."""
+        """Hand a request to the scheduler; ``ArgumentError`` after ``close``."""
         with self._arrived:
+            if self._closed:
+                raise ArgumentError("submit: the engine was closed; load it again")
             self.scheduler.add(request)
             self._arrived.notify()
 

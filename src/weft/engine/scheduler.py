@@ -25,7 +25,7 @@ from weft.errors import ArgumentError, WeftError
 from weft.models.cache import PAGE
 
 
-@dataclass
+@dataclass(eq=False)
 class Sequence:
     """A request in a slot: its tokens, its pages, and how many positions are computed or on their way."""
 
